@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What identifies a process beyond its PID. Each returns -1 with errno where the platform or /proc has no answer; the
+// caller then knows less, and must not conclude more.
+#ifndef HF_PROCESS_H
+#define HF_PROCESS_H
+
+#include "hf_probe.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma clang assume_nonnull begin
+
+struct hf_process {
+    uint64_t start_time; /* Linux: clock ticks since boot, of the reader's time namespace; Darwin: µs since 1970. */
+    int64_t threads;     /* 0 if unknown */
+    char state;          /* 'Z' and 'X' are dead, if no other thread lives */
+};
+
+/* /proc/PID/stat, fields 3, 20 and 22 (proc(5)); sysctl KERN_PROC_PID on Darwin. ENOENT or ESRCH: no such process. */
+int hf_process_read(pid_t pid, struct hf_process *process);
+/* /proc/PID/comm: the first 15 bytes of the executable's name, NUL-terminated. */
+int hf_process_name(pid_t pid, char *name, size_t capacity);
+/* kill(pid, 0): 0 there, -1 with ESRCH (not in this PID namespace) or EPERM (there, another user's). */
+int hf_process_exists(pid_t pid);
+/* /proc/sys/kernel/random/boot_id: 36 characters and NUL. The same in every container of one kernel. */
+int hf_boot_id(char boot_id[_Nonnull 37]);
+/* Inode numbers of /proc/self/ns/pid and /proc/self/ns/time; ENOTSUP where there are no namespaces. */
+int hf_pid_namespace(uint64_t *identity);
+int hf_time_namespace(uint64_t *identity);
+/* Whether /proc shows this process's own PID namespace: with unshare(1) -p and the parent's /proc it does not, and
+   what it says of a PID is then about another process. */
+bool hf_proc_is_ours(void);
+
+/* pidfd_open(2), Linux 5.3. ESRCH: no such process. ENOSYS: no such call. */
+int hf_pidfd_open(pid_t pid);
+/* The inode of a pidfd on pidfs (Linux 6.9): unique per process for the life of this boot. ENOTSUP before. */
+int hf_pidfd_inode(int pidfd, uint64_t *inode);
+/* 1 if every thread of the process has ended, reaped or not; 0 if it runs. */
+int hf_pidfd_has_exited(int pidfd);
+
+#pragma clang assume_nonnull end
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Process identity. The contracts stand in hf_process.h.
+#include "hf_process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#else
+#include <sys/sysctl.h>
+#endif
+
+int hf_process_exists(pid_t pid) {
+    return kill(pid, 0);
+}
+
+#ifdef __linux__
+
+static ssize_t read_whole(const char *path, char *text, size_t capacity) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return -1;
+    }
+    ssize_t count;
+    do {
+        count = read(descriptor, text, capacity - 1);
+    } while (count < 0 && errno == EINTR);
+    int error = errno;
+    close(descriptor);
+    errno = error;
+    if (count >= 0) {
+        text[count] = 0;
+    }
+    return count;
+}
+
+int hf_process_read(pid_t pid, struct hf_process *process) {
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_whole(path, text, sizeof text) < 0) {
+        return -1;
+    }
+    /* The name in field 2 may hold spaces and parentheses: field 3 begins after the last one. */
+    char *fields = strrchr(text, ')');
+    long long threads;
+    unsigned long long start_time;
+    char state;
+    if (fields == NULL || sscanf(fields + 1,
+                                 " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %lld %*d %llu",
+                                 &state, &threads, &start_time) != 3) {
+        errno = EINVAL;
+        return -1;
+    }
+    *process = (struct hf_process){.start_time = start_time, .threads = threads, .state = state};
+    return 0;
+}
+
+int hf_process_name(pid_t pid, char *name, size_t capacity) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    ssize_t count = read_whole(path, name, capacity);
+    if (count < 0) {
+        return -1;
+    }
+    name[strcspn(name, "\n")] = 0;
+    return 0;
+}
+
+int hf_boot_id(char boot_id[37]) {
+    ssize_t count = read_whole("/proc/sys/kernel/random/boot_id", boot_id, 37);
+    if (count >= 0 && count != 36) {
+        errno = EINVAL;
+    }
+    return count == 36 ? 0 : -1;
+}
+
+static int namespace_identity(const char *path, uint64_t *identity) {
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return -1;
+    }
+    *identity = status.st_ino;
+    return 0;
+}
+
+int hf_pid_namespace(uint64_t *identity) {
+    return namespace_identity("/proc/self/ns/pid", identity);
+}
+
+int hf_time_namespace(uint64_t *identity) {
+    return namespace_identity("/proc/self/ns/time", identity);
+}
+
+bool hf_proc_is_ours(void) {
+    char text[16];
+    ssize_t count = readlink("/proc/self", text, sizeof text - 1);
+    if (count <= 0) {
+        return false;
+    }
+    text[count] = 0;
+    return strtol(text, NULL, 10) == getpid();
+}
+
+int hf_pidfd_open(pid_t pid) {
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int hf_pidfd_inode(int pidfd, uint64_t *inode) {
+    struct statfs file_system;
+    struct stat status;
+    if (fstatfs(pidfd, &file_system) != 0 || fstat(pidfd, &status) != 0) {
+        return -1;
+    }
+    /* Before Linux 6.9 every pidfd shared the one inode of anon_inodefs, which identifies nothing. */
+    if (file_system.f_type != 0x50494446) {
+        errno = ENOTSUP;
+        return -1;
+    }
+    *inode = status.st_ino;
+    return 0;
+}
+
+int hf_pidfd_has_exited(int pidfd) {
+    struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+    int count;
+    do {
+        count = poll(&entry, 1, 0);
+    } while (count < 0 && errno == EINTR);
+    return count;
+}
+
+#else
+
+int hf_process_read(pid_t pid, struct hf_process *process) {
+    struct kinfo_proc info;
+    size_t size = sizeof info;
+    int name[4] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, pid};
+    if (sysctl(name, 4, &info, &size, NULL, 0) != 0) {
+        return -1;
+    }
+    if (size == 0) {
+        errno = ESRCH;
+        return -1;
+    }
+    struct timeval start = info.kp_proc.p_starttime;
+    *process = (struct hf_process){
+        .start_time = (uint64_t)start.tv_sec * 1000000 + (uint64_t)start.tv_usec,
+        .threads = 0,
+        .state = info.kp_proc.p_stat == SZOMB ? 'Z' : 'R',
+    };
+    return 0;
+}
+
+int hf_process_name(pid_t pid, char *name, size_t capacity) {
+    struct kinfo_proc info;
+    size_t size = sizeof info;
+    int path[4] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, pid};
+    if (sysctl(path, 4, &info, &size, NULL, 0) != 0 || size == 0) {
+        return -1;
+    }
+    snprintf(name, capacity, "%s", info.kp_proc.p_comm);
+    return 0;
+}
+
+int hf_boot_id(char boot_id[37]) {
+    size_t size = 37;
+    return sysctlbyname("kern.bootsessionuuid", boot_id, &size, NULL, 0);
+}
+
+static int unsupported(void) {
+    errno = ENOTSUP;
+    return -1;
+}
+
+int hf_pid_namespace(uint64_t *identity) {
+    (void)identity;
+    return unsupported();
+}
+
+int hf_time_namespace(uint64_t *identity) {
+    (void)identity;
+    return unsupported();
+}
+
+bool hf_proc_is_ours(void) {
+    return true;
+}
+
+int hf_pidfd_open(pid_t pid) {
+    (void)pid;
+    return unsupported();
+}
+
+int hf_pidfd_inode(int pidfd, uint64_t *inode) {
+    (void)pidfd, (void)inode;
+    return unsupported();
+}
+
+int hf_pidfd_has_exited(int pidfd) {
+    (void)pidfd;
+    return unsupported();
+}
+
+#endif

@@ -1,0 +1,66 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+let cSettings: [CSetting] = [
+    .define("_GNU_SOURCE", .when(platforms: [.linux])),
+    .enableWarning("all"),
+    .enableWarning("extra"),
+    .treatAllWarnings(as: .error),
+]
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "holdfast",
+    platforms: [.macOS(.v26)],
+    products: [
+        .library(name: "Holdfast", targets: ["Holdfast"]),
+        .library(name: "HoldfastTesting", targets: ["HoldfastTesting"]),
+    ],
+    traits: [
+        .trait(name: "JSON", description: "JSONCodec: typed state as JSON, over FoundationEssentials."),
+        .default(enabledTraits: ["JSON"]),
+    ],
+    dependencies: [
+        // Only the command line needs it; it is no product, so a consumer of the library does not fetch this.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // A unique name: two packages that both call a target "CShims" cannot be used together.
+        .target(name: "_HoldfastCShims", path: "CShims"),
+        .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
+        .target(name: "HoldfastTesting", dependencies: ["Holdfast"]),
+        .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
+        .executableTarget(
+            name: "holdfastctl",
+            dependencies: ["Holdfast", "_HoldfastCShims", "_HoldfastFloors", argumentParser]
+        ),
+        .executableTarget(
+            name: "holdfast-stress",
+            dependencies: ["Holdfast", "_HoldfastCShims", argumentParser]
+        ),
+        .testTarget(
+            name: "HoldfastTests",
+            dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims", "holdfastctl", "holdfast-stress"]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets {
+    // C targets start with an underscore; every other one is Swift.
+    if target.name.hasPrefix("_") {
+        target.cSettings = cSettings
+    } else {
+        target.swiftSettings = swiftSettings
+    }
+}

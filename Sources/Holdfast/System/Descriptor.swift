@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The owner of one open file description. It closes what it owns exactly once; everything above it borrows.
+
+internal import _HoldfastCShims
+
+/// An open file, closed when the value ends.
+package struct Descriptor: ~Copyable, Sendable {
+    package let fileSystem: any FileSystem
+    package private(set) var rawValue: Int32
+
+    /// Takes ownership of a descriptor that the file system opened.
+    package init(_ fileSystem: any FileSystem, owning rawValue: Int32) {
+        self.fileSystem = fileSystem
+        self.rawValue = rawValue
+    }
+
+    deinit {
+        if rawValue >= 0 { try? fileSystem.close(rawValue) }
+    }
+
+    /// Closes it and reports what close(2) says.
+    ///
+    /// The descriptor is gone either way, also after EINTR.
+    package consuming func close() throws(SystemError) {
+        let descriptor = rawValue
+        rawValue = -1
+        try fileSystem.close(descriptor)
+    }
+}
+
+extension Descriptor {
+    /// fstat(2).
+    package borrowing func status() throws(SystemError) -> FileStatus {
+        try fileSystem.status(rawValue)
+    }
+
+    /// fsync(2) or fdatasync(2).
+    package borrowing func sync(_ kind: SyncKind) throws(SystemError) {
+        try retrying { () throws(SystemError) in try fileSystem.sync(rawValue, kind) }
+    }
+
+    /// ftruncate(2).
+    package borrowing func truncate(to size: Int64) throws(SystemError) {
+        try retrying { () throws(SystemError) in try fileSystem.truncate(rawValue, to: size) }
+    }
+
+    /// flock(2) or fcntl(2) F_OFD_SETLK; false if another holds it.
+    package borrowing func tryLock(_ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+        try retrying { () throws(SystemError) in
+            try fileSystem.tryLock(rawValue, kind, exclusive: exclusive)
+        }
+    }
+
+    /// Reads until both pieces are full or the file ends.
+    ///
+    /// Returns the bytes read.
+    package borrowing func readAll(
+        into first: UnsafeMutableRawBufferPointer,
+        _ second: UnsafeMutableRawBufferPointer = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0),
+        at offset: Int64 = 0
+    ) throws(SystemError) -> Int {
+        let total = first.count + second.count
+        var done = 0
+        while done < total {
+            let head = unsafe UnsafeMutableRawBufferPointer(rebasing: first.dropFirst(done))
+            let tail = unsafe UnsafeMutableRawBufferPointer(rebasing: second.dropFirst(max(0, done - first.count)))
+            let count = try retrying { () throws(SystemError) in
+                try unsafe fileSystem.read(rawValue, into: head, tail, at: offset + Int64(done))
+            }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    /// Writes both pieces whole, however many calls that takes.
+    package borrowing func writeAll(
+        _ first: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
+        at offset: Int64 = 0
+    ) throws(SystemError) {
+        let total = first.count + second.count
+        var done = 0
+        while done < total {
+            let head = unsafe UnsafeRawBufferPointer(rebasing: first.dropFirst(done))
+            let tail = unsafe UnsafeRawBufferPointer(rebasing: second.dropFirst(max(0, done - first.count)))
+            let count = try retrying { () throws(SystemError) in
+                try unsafe fileSystem.write(rawValue, head, tail, at: offset + Int64(done))
+            }
+            // write(2) of some bytes that writes none has no errno; going on for ever would be worse than this.
+            if count == 0 { throw SystemError(call: "pwritev", code: ENOSPC) }
+            done += count
+        }
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Strings as C strings, with typed errors: the standard library's `withCString` still has `rethrows`.
+
+extension String {
+    /// Calls the body with this string as a C string.
+    @inline(__always)
+    package func withPath<Result, Failure: Error>(
+        _ body: (UnsafePointer<CChar>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let result: Swift.Result<Result, Failure> = unsafe withCString { path in
+            do throws(Failure) {
+                return .success(try unsafe body(path))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}
+
+/// Calls the body with two strings as C strings.
+@inline(__always)
+package func withPaths<Result, Failure: Error>(
+    _ first: String,
+    _ second: String,
+    _ body: (UnsafePointer<CChar>, UnsafePointer<CChar>) throws(Failure) -> Result
+) throws(Failure) -> Result {
+    try unsafe first.withPath { first throws(Failure) in
+        try unsafe second.withPath { second throws(Failure) in
+            try unsafe body(first, second)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+#ifndef HF_FLOORS_H
+#define HF_FLOORS_H
+#endif
