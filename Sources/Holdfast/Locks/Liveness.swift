@@ -24,6 +24,7 @@ public enum Liveness: Hashable, Sendable {
     ///   - process: What was recorded.
     ///   - shared: Whether the record lies on a file system that other machines share. There another boot id is
     ///     perhaps another machine's, and so is a PID without a boot id: both are ``unknown(_:)``.
+    /// - Returns: The verdict and its evidence.
     public static func of(_ process: ProcessIdentity, onSharedFileSystem shared: Bool = false) -> Liveness {
         let here = ProcessIdentity.current
         let pid = process.pid

@@ -62,7 +62,9 @@ extension LockFile {
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
     }
 
-    /// Opens the file, making it if its role allows. Nil if it must be published instead.
+    /// Opens the file, making it if its role allows.
+    ///
+    /// Nil if it must be published instead.
     private func openForLocking(_ mode: FileLock.Mode) throws(LockError) -> OpenLockFile? {
         if mode == .exclusive, let idle = takeIdle() { return idle }
         do throws(SystemError) {

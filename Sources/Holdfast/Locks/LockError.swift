@@ -18,13 +18,19 @@ public struct LockError: Error, Hashable, Sendable {
 
         /// Somebody else holds it, and the call does not wait.
         public static let busy = Code(storage: .busy)
-        /// The deadline passed while somebody else held it. Nothing is held.
+        /// The deadline passed while somebody else held it.
+        ///
+        /// Nothing is held.
         public static let timedOut = Code(storage: .timedOut)
-        /// The waiting task was cancelled before it was granted the lock. Nothing is held.
+        /// The waiting task was cancelled before it was granted the lock.
+        ///
+        /// Nothing is held.
         public static let cancelled = Code(storage: .cancelled)
         /// The same task (or thread, outside a task) holds it already: waiting would never end.
         public static let reentrant = Code(storage: .reentrant)
-        /// This file system or kernel cannot lock this file (ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL). Nothing is held.
+        /// This file system or kernel cannot lock this file (ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL).
+        ///
+        /// Nothing is held.
         public static let unsupported = Code(storage: .unsupported)
         /// What stands at the path is not safe to use: a symbolic link, not a regular file, a name that is too long.
         public static let refused = Code(storage: .refused)

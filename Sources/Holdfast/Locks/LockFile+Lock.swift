@@ -55,7 +55,9 @@ extension LockFile {
         }
     }
 
-    /// Takes the lock, and suspends this task until it is granted. No thread is held meanwhile.
+    /// Takes the lock, and suspends this task until it is granted.
+    ///
+    /// No thread is held meanwhile.
     ///
     /// - Parameters:
     ///   - mode: Exclusive or shared.
@@ -78,7 +80,9 @@ extension LockFile {
         }
     }
 
-    /// Runs the body while this thread holds the lock. Blocks as ``lock(_:deadline:)`` does.
+    /// Runs the body while this thread holds the lock.
+    ///
+    /// Blocks as ``lock(_:deadline:)`` does.
     ///
     /// - Parameters:
     ///   - mode: Exclusive or shared.
@@ -97,7 +101,9 @@ extension LockFile {
         return result
     }
 
-    /// Runs the body while this task holds the lock. Suspends as ``lock(_:deadline:)`` does.
+    /// Runs the body while this task holds the lock.
+    ///
+    /// Suspends as ``lock(_:deadline:)`` does.
     ///
     /// - Parameters:
     ///   - mode: Exclusive or shared.

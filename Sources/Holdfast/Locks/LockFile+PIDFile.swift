@@ -9,8 +9,9 @@
 internal import _HoldfastCShims
 
 extension LockFile {
-    /// Makes a new PID file: unnamed, with its record, locked; only then linked to its name. No reader ever sees it
-    /// empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
+    /// Makes a new PID file: unnamed, with its record, locked; only then linked to its name.
+    ///
+    /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
         do throws(SystemError) {
             let template = recordTemplate()
@@ -82,8 +83,10 @@ extension LockFile {
         )
     }
 
-    /// Removes our own PID file. Nobody who follows the rules can replace it between the look and the unlink, because
-    /// we hold its lock. False if the name is another file's, or gone.
+    /// Removes our own PID file.
+    ///
+    /// Nobody who follows the rules can replace it between the look and the unlink, because we hold its lock. False if
+    /// the name is another file's, or gone.
     func unlinkIfOurs(_ descriptor: Int32) throws(SystemError) -> Bool {
         let ours = try directory.fileSystem.status(descriptor).identity
         guard try directory.identity(of: name) == ours else { return false }

@@ -85,7 +85,9 @@ extension LockFile {
         }
     }
 
-    /// False if a holder of the other family is in the way. A family that this file system lacks has no holders.
+    /// False if a holder of the other family is in the way.
+    ///
+    /// A family that this file system lacks has no holders.
     private func lockOtherFamily(_ file: borrowing Descriptor) throws(LockError) -> Bool {
         do throws(LockError) {
             return try lock(file, family.other)
@@ -115,7 +117,9 @@ extension LockFile {
         if mayBeLonger { try file.truncate(to: Int64(LockRecordLayout.size)) }
     }
 
-    /// The end of an exclusive lock: line 1 is blanked, or a PID file removed. The descriptor is closed afterwards.
+    /// The end of an exclusive lock: line 1 is blanked, or a PID file removed.
+    ///
+    /// The descriptor is closed afterwards.
     func endRecord(of descriptor: Int32, pidLength: Int) throws(SystemError) {
         if role == .pidFile, try unlinkIfOurs(descriptor) { return }
         let fileSystem = directory.fileSystem

@@ -19,7 +19,9 @@ public enum LockStatus: Hashable, Sendable {
 }
 
 extension LockFile {
-    /// Looks who holds the lock. About six system calls; changes nothing.
+    /// Looks who holds the lock.
+    ///
+    /// About six system calls; changes nothing.
     ///
     /// Asks the kernel's lock table first. Only where that names nobody does it try the lock for a moment, which another
     /// process's attempt without waiting may find busy.

@@ -22,7 +22,9 @@ internal import _HoldfastCShims
 ///
 /// Advisory: it binds those who lock. On a network file system it is as good as that system's locks are.
 public final class LockFile: Sendable {
-    /// Which kernel lock is taken. Families do not exclude each other on Linux, so the file's record names its own.
+    /// Which kernel lock is taken.
+    ///
+    /// Families do not exclude each other on Linux, so the file's record names its own.
     public enum Family: Hashable, Sendable {
         /// flock(2): what flock(1), cargo, Go, Rust and Python's `fcntl.flock` take.
         case flock
@@ -49,7 +51,9 @@ public final class LockFile: Sendable {
     private let template = Mutex<LockRecordTemplate?>(nil)
     private let idle = Mutex<OpenLockFile?>(nil)
 
-    /// Names a lock file. Nothing is opened or made until it is locked.
+    /// Names a lock file.
+    ///
+    /// Nothing is opened or made until it is locked.
     ///
     /// - Parameters:
     ///   - name: At most 248 bytes long, because of its companion `.NAME.guard`, which keeps the fencing tokens.
@@ -140,7 +144,9 @@ extension LockFile {
         return kept
     }
 
-    /// Unlocks a file and keeps it open for the next exclusive lock. False if it must be closed instead.
+    /// Unlocks a file and keeps it open for the next exclusive lock.
+    ///
+    /// False if it must be closed instead.
     ///
     /// Waiters in other processes hear of the release by the write that blanked line 1, a moment before.
     func keep(_ descriptor: Int32, _ identity: FileIdentity) -> Bool {

@@ -15,7 +15,9 @@ package struct LockGuard: ~Copyable {
         self.path = path
     }
 
-    /// Opens, or makes, and locks the guard. Whoever holds it needs it for microseconds, or for the length of a flush.
+    /// Opens, or makes, and locks the guard.
+    ///
+    /// Whoever holds it needs it for microseconds, or for the length of a flush.
     ///
     /// - Throws: ``LockError`` `.timedOut` after ten seconds, `.refused`, `.unsupported`, `.systemFailure`.
     package static func acquire(for name: FileName, in directory: Directory) throws(LockError) -> LockGuard {

@@ -74,7 +74,9 @@ extension LockHolder {
     }
 }
 
-/// Milliseconds since 1970 as `2026-02-03T04:05:06Z`. strftime(3) knows the calendar; this library does not.
+/// A time in milliseconds since 1970, spelt `2026-02-03T04:05:06Z`.
+///
+/// strftime(3) knows the calendar; this library does not.
 package func utcTime(_ milliseconds: UInt64) -> String {
     guard let seconds = time_t(exactly: milliseconds / 1000) else { return "an unknown time" }
     var time = seconds

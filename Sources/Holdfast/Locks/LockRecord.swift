@@ -15,7 +15,9 @@ public struct LockRecord: Hashable, Sendable {
     public var token: FencingToken?
     /// When it was acquired, in milliseconds since 1970 by the holder's wall clock.
     public var acquiredMilliseconds: UInt64
-    /// Whether the holder blanked line 1: it released the lock. False while it is held, and for ever after its death.
+    /// Whether the holder blanked line 1: it released the lock.
+    ///
+    /// False while it is held, and for ever after its death.
     public var isReleased: Bool
     /// Which kernel lock the holder took.
     public var family: LockFile.Family
@@ -70,7 +72,9 @@ package struct LockRecordTemplate: Sendable {
         self.bytes = bytes
     }
 
-    /// Fills in one acquisition. `buffer` holds ``LockRecordLayout/size`` bytes.
+    /// Fills in one acquisition.
+    ///
+    /// `buffer` holds ``LockRecordLayout/size`` bytes.
     package func fill(
         _ buffer: UnsafeMutableRawBufferPointer,
         token: UInt64,

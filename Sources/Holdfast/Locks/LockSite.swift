@@ -40,7 +40,9 @@ final class LockSite: Sendable {
         }
     }
 
-    /// The site of a name. Two paths to one directory share it.
+    /// The site of a name.
+    ///
+    /// Two paths to one directory share it.
     static func of(_ name: FileName, in directory: Directory) throws(SystemError) -> LockSite {
         let fileSystem = directory.fileSystem
         let key = Key(
@@ -100,7 +102,9 @@ extension LockSite {
         state.withLock { $0.queue.draw() }
     }
 
-    /// Puts a waiter last. False if it was cancelled before.
+    /// Puts a waiter last.
+    ///
+    /// False if it was cancelled before.
     func enqueue(_ waiter: LockWaiter) -> Bool {
         state.withLock { state in
             guard state.queue.enqueue(waiter.ticket, deadline: waiter.deadline) == .waiting else { return false }

@@ -56,7 +56,9 @@ final class LockWaiter: Sendable {
         }
     }
 
-    /// The lock, or why there is none. To be called once, after waiting.
+    /// The lock, or why there is none.
+    ///
+    /// To be called once, after waiting.
     func outcome() throws(LockError) -> FileLock {
         var error: LockError?
         let lock = state.withLock { state in
@@ -77,7 +79,9 @@ final class LockWaiter: Sendable {
         }
     }
 
-    /// Puts the lock where the waiter finds it. The queue has settled this waiter for it.
+    /// Puts the lock where the waiter finds it.
+    ///
+    /// The queue has settled this waiter for it.
     func settle(with lock: consuming FileLock) {
         var granted: FileLock? = consume lock
         state.withLock { $0.lock = granted.take() }

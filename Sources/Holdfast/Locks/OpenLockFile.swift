@@ -9,7 +9,9 @@ internal import _HoldfastCShims
 struct OpenLockFile: ~Copyable, Sendable {
     let descriptor: Descriptor
     let identity: FileIdentity
-    /// The process that opened it. After a fork the child's copy is the same description, so locks on it are the parent's.
+    /// The process that opened it.
+    ///
+    /// After a fork the child's copy is the same description, so locks on it are the parent's.
     let owner: Int32
 
     /// - Throws: ``SystemError``, ENODEV if it is not a regular file.

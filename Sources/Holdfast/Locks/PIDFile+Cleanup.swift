@@ -17,7 +17,9 @@
 
 internal import _HoldfastCShims
 
-/// What the cleanup of one lock file found and did. Everything but `removed` left the file as it was.
+/// What the cleanup of one lock file found and did.
+///
+/// Everything but `removed` left the file as it was.
 public enum StaleCleanup: Hashable, Sendable {
     /// The process is proven dead, and its lock file is gone.
     case removed(ProcessIdentity)
@@ -154,8 +156,10 @@ extension PIDFile {
         }
     }
 
-    /// Removes what a cleaner or publisher that died in the middle left. With the guard held no other cleaner lives; a
-    /// publisher's file has its name for microseconds, and it finds out if that is gone.
+    /// Removes what a cleaner or publisher that died in the middle left.
+    ///
+    /// With the guard held no other cleaner lives; a publisher's file has its name for microseconds, and it finds out
+    /// if that is gone.
     private func sweepLeftovers() {
         guard let names = try? file.directory.names() else { return }
         for name in names where file.name.isUniqueCompanion(name, suffix: "removing") {

@@ -15,7 +15,9 @@
 public struct PIDFile: Sendable {
     let file: LockFile
 
-    /// Names a PID file. Nothing is opened or made until it is locked.
+    /// Names a PID file.
+    ///
+    /// Nothing is opened or made until it is locked.
     ///
     /// - Parameters:
     ///   - name: At most 248 bytes long.

@@ -29,7 +29,9 @@ public struct ProcessIdentity: Hashable, Sendable {
 }
 
 extension ProcessIdentity {
-    /// This process. Found out once, and again after a fork; afterwards it costs one `getpid`.
+    /// This process.
+    ///
+    /// Found out once, and again after a fork; afterwards it costs one `getpid`.
     public static var current: ProcessIdentity {
         let pid = getpid()
         return cached.withLock { cached in

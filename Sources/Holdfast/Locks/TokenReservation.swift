@@ -25,7 +25,12 @@ package enum TokenReservation {
     ///
     /// About eight system calls; one flush, or two (file and directory) when the companion is new.
     ///
-    /// - Parameter minimum: A token that must be exceeded although no mark may cover it: that of the record.
+    /// - Parameters:
+    ///   - minimum: A token that must be exceeded although no mark may cover it: that of the record.
+    ///   - name: The lock file.
+    ///   - directory: Where it is.
+    /// - Returns: The first token of the block, and the mark behind its last.
+    /// - Throws: ``LockError``; no token of the block may be used then.
     package static func reserve(
         above minimum: UInt64,
         for name: FileName,

@@ -4,7 +4,9 @@
 // allocating. Reading is strict, so that one value has one spelling and a changed bit is never read as the same value.
 
 extension UnsafeMutableRawBufferPointer {
-    /// Writes a number right-aligned over the whole buffer, with leading zeros. It must fit.
+    /// Writes a number right-aligned over the whole buffer, with leading zeros.
+    ///
+    /// It must fit.
     package func storeColumn(_ value: UInt64, radix: UInt64) {
         var rest = value
         for index in indices.reversed() {
@@ -20,7 +22,8 @@ extension UnsafeRawBufferPointer {
     /// Reads a number that fills the whole buffer, or nil if a byte is no digit or the number exceeds 64 bits.
     package func column(radix: UInt64) -> UInt64? {
         var value: UInt64 = 0
-        for unsafebyte in unsafe self {
+        for index in indices {
+            let byte = unsafe self[index]
             let digit: UInt8
             switch byte {
             case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
