@@ -38,7 +38,7 @@ let package = Package(
         // A unique name: two packages that both call a target "CShims" cannot be used together.
         .target(name: "_HoldfastCShims", path: "CShims"),
         .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
-        .target(name: "HoldfastTesting", dependencies: ["Holdfast"]),
+        .target(name: "HoldfastTesting", dependencies: ["Holdfast", "_HoldfastCShims"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
         .executableTarget(
             name: "holdfastctl",

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The calls of the seam that work on an open file: transferring, flushing, describing, locking.
+
+package import Holdfast
+internal import _HoldfastCShims
+
+extension SimulatedFileSystem {
+    package func close(_ descriptor: Int32) throws(SystemError) {
+        try perform(Call("close", descriptor)) { state throws(Failure) in state.close(descriptor) }
+    }
+
+    package func status(_ descriptor: Int32) throws(SystemError) -> FileStatus {
+        try perform(Call("fstat", descriptor)) { state throws(Failure) in
+            state.volume.status(state.inode(descriptor))
+        }
+    }
+
+    package func read(
+        _ descriptor: Int32,
+        into first: UnsafeMutableRawBufferPointer,
+        _ second: UnsafeMutableRawBufferPointer,
+        at offset: Int64
+    ) throws(SystemError) -> Int {
+        let total = first.count + second.count
+        let call = Call("preadv", descriptor, details: ["[\(first.count), \(second.count)]", "\(offset)"])
+        let bytes = try perform(call) { state throws(Failure) in
+            try state.read(descriptor, total, at: offset)
+        }
+        unsafe first.copyBytes(from: bytes.prefix(first.count))
+        unsafe second.copyBytes(from: bytes.dropFirst(first.count))
+        return bytes.count
+    }
+
+    package func write(
+        _ descriptor: Int32,
+        _ first: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer,
+        at offset: Int64
+    ) throws(SystemError) -> Int {
+        let bytes = unsafe Array(first) + Array(second)
+        let call = Call("pwritev", descriptor, details: ["[\(first.count), \(second.count)]", "\(offset)"])
+        return try perform(call) { state throws(Failure) in
+            try state.write(descriptor, bytes, at: offset)
+        }
+    }
+
+    package func truncate(_ descriptor: Int32, to size: Int64) throws(SystemError) {
+        try perform(Call("ftruncate", descriptor, details: ["\(size)"])) { state throws(Failure) in
+            try state.truncate(descriptor, to: size)
+        }
+    }
+
+    package func sync(_ descriptor: Int32, _ kind: SyncKind) throws(SystemError) {
+        let function =
+            switch kind {
+            case .full, .barrier: "fsync"
+            case .data: "fdatasync"
+            }
+        try perform(Call(function, descriptor)) { state throws(Failure) in
+            if state.volume[state.inode(descriptor)].kind == .other { throw Failure(EINVAL) }
+        }
+    }
+
+    package func setOwner(_ descriptor: Int32, owner: UInt32, group: UInt32) throws(SystemError) {
+        try perform(Call("fchown", descriptor, details: ["\(owner)", "\(group)"])) { state throws(Failure) in
+            state.setOwner(descriptor, owner: owner, group: group)
+        }
+    }
+
+    package func setPermissions(_ descriptor: Int32, _ permissions: UInt32) throws(SystemError) {
+        try perform(Call("fchmod", descriptor, details: [octal(permissions)])) { state throws(Failure) in
+            let number = state.inode(descriptor)
+            state.volume[number].permissions = permissions & 0o7777
+            state.volume.touch(number)
+        }
+    }
+
+    package func attributeNames(_ descriptor: Int32) throws(SystemError) -> [String] {
+        try perform(Call("flistxattr", descriptor)) { state throws(Failure) in
+            state.volume[state.inode(descriptor)].attributes.keys.sorted()
+        }
+    }
+
+    package func attribute(_ name: String, of descriptor: Int32) throws(SystemError) -> [UInt8] {
+        try perform(Call("fgetxattr", descriptor, name: name)) { state throws(Failure) in
+            try state.attribute(name, of: descriptor)
+        }
+    }
+
+    package func setAttribute(_ name: String, of descriptor: Int32, to value: [UInt8]) throws(SystemError) {
+        let call = Call("fsetxattr", descriptor, name: name, details: ["[\(value.count)]"])
+        try perform(call) { state throws(Failure) in
+            try state.setAttribute(name, of: descriptor, to: value)
+        }
+    }
+
+    package func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+        let call =
+            switch kind {
+            case .flock: Call("flock", descriptor, flags: [exclusive ? "LOCK_EX" : "LOCK_SH", "LOCK_NB"])
+            case .openFileDescription:
+                Call("fcntl", descriptor, flags: ["F_OFD_SETLK", exclusive ? "F_WRLCK" : "F_RDLCK"])
+            }
+        do {
+            try perform(call) { state throws(Failure) in
+                try state.lock(descriptor, kind, exclusive ? .exclusive : .shared)
+            }
+            return true
+        } catch  where error.code == EWOULDBLOCK || (error.code == EACCES && kind == .openFileDescription) {
+            return false
+        }
+    }
+
+    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
+        try perform(Call("fcntl", descriptor, flags: ["F_OFD_GETLK", "F_WRLCK"])) { state throws(Failure) in
+            state.open.isBusy(descriptor, .openFileDescription, .exclusive)
+        }
+    }
+
+    package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
+        try perform(Call("fstatfs", descriptor)) { state throws(Failure) in state.isShared }
+    }
+}

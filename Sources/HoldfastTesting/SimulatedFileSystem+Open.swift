@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is open and what is locked, for tests that nothing is left behind.
+
+internal import Holdfast
+
+/// A lock that an open file of a ``SimulatedFileSystem`` holds.
+public struct HeldLock: Hashable, Sendable, CustomStringConvertible {
+    /// Which of the two families of kernel locks it belongs to; they do not see each other.
+    public enum Family: Hashable, Sendable {
+        /// flock(2).
+        case flock
+        /// Open-file-description locks, fcntl_locking(2).
+        case openFileDescription
+    }
+
+    /// The path at which its file was opened.
+    public let path: String
+    /// The descriptor whose description holds it.
+    public let descriptor: Int32
+    /// Its family.
+    public let family: Family
+    /// Whether it shuts out every other lock, or only exclusive ones.
+    public let isExclusive: Bool
+
+    /// For example `exclusive flock on /service.lock (1003)`.
+    public var description: String {
+        let family = family == .flock ? "flock" : "open-file-description lock"
+        return "\(isExclusive ? "exclusive" : "shared") \(family) on \(path) (\(descriptor))"
+    }
+}
+
+extension SimulatedFileSystem {
+    /// How many descriptors are open, directories included.
+    public var openDescriptorCount: Int {
+        withState { $0.open.count }
+    }
+
+    /// The locks that are held, in the order of their descriptors.
+    public var heldLocks: [HeldLock] {
+        withState { state in
+            state.open.sorted { $0.key < $1.key }.flatMap { descriptor, file in
+                [HeldLock.Family.flock, .openFileDescription].compactMap { family in
+                    file.locks[family == .flock ? .flock : .openFileDescription].map {
+                        HeldLock(
+                            path: file.path,
+                            descriptor: descriptor,
+                            family: family,
+                            isExclusive: $0 == .exclusive
+                        )
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the calls on an open file do to it. A descriptor used for what it was not opened for is EBADF on Linux, which is a
+// defect of the caller and ends the process here as it does there.
+
+internal import Holdfast
+internal import _HoldfastCShims
+
+extension SimulatedState {
+    func read(_ descriptor: Int32, _ count: Int, at offset: Int64) throws(Failure) -> [UInt8] {
+        let inode = volume[inode(descriptor)]
+        switch inode.kind {
+        case .directory: throw Failure(EISDIR)
+        case .regular: break
+        default: throw Failure(ESPIPE)
+        }
+        if offset < 0 { throw Failure(EINVAL) }
+        return Array(inode.bytes.dropFirst(Int(offset)).prefix(count))
+    }
+
+    /// Writes as much as it may, filling a gap before it with zeros.
+    mutating func write(_ descriptor: Int32, _ bytes: [UInt8], at offset: Int64) throws(Failure) -> Int {
+        let file = file(descriptor)
+        precondition(file.isWritable, "descriptor \(descriptor) is not open for writing")
+        if volume[file.inode].kind != .regular { throw Failure(ESPIPE) }
+        if offset < 0 { throw Failure(EINVAL) }
+        let bytes = bytes.prefix(writeLimit)
+        if bytes.isEmpty { return 0 }
+        let end = Int(offset) + bytes.count
+        if end > Volume.largestFile { throw Failure(EFBIG) }
+        resize(file.inode, to: max(end, volume[file.inode].bytes.count))
+        volume[file.inode].bytes.replaceSubrange(Int(offset)..<end, with: bytes)
+        volume.touch(file.inode, modified: true)
+        return bytes.count
+    }
+
+    mutating func truncate(_ descriptor: Int32, to size: Int64) throws(Failure) {
+        let file = file(descriptor)
+        if size < 0 || !file.isWritable || volume[file.inode].kind != .regular { throw Failure(EINVAL) }
+        if size > Volume.largestFile { throw Failure(EFBIG) }
+        resize(file.inode, to: Int(size))
+        volume.touch(file.inode, modified: true)
+    }
+
+    private mutating func resize(_ number: UInt64, to size: Int) {
+        let count = volume[number].bytes.count
+        if size < count {
+            volume[number].bytes.removeLast(count - size)
+        } else {
+            volume[number].bytes += repeatElement(0, count: size - count)
+        }
+    }
+
+    /// Changes the owner; a program that others execute as its owner is that no more (chown(2)).
+    mutating func setOwner(_ descriptor: Int32, owner: UInt32, group: UInt32) {
+        let number = inode(descriptor)
+        volume[number].owner = owner
+        volume[number].group = group
+        if volume[number].kind == .regular {
+            let executable = volume[number].permissions & 0o010 != 0
+            volume[number].permissions &= executable ? ~0o6000 : ~0o4000
+        }
+        volume.touch(number)
+    }
+
+    mutating func lock(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) throws(Failure) {
+        let file = file(descriptor)
+        if kind == .openFileDescription, mode == .exclusive {
+            precondition(file.isWritable, "descriptor \(descriptor) is not open for writing")
+        }
+        try open.lock(descriptor, kind, mode)
+    }
+}
+
+/// Extended attributes (xattr(7)).
+extension SimulatedState {
+    func attribute(_ name: String, of descriptor: Int32) throws(Failure) -> [UInt8] {
+        try check(attribute: name)
+        guard let value = volume[inode(descriptor)].attributes[name] else { throw Failure(ENODATA) }
+        return value
+    }
+
+    mutating func setAttribute(_ name: String, of descriptor: Int32, to value: [UInt8]) throws(Failure) {
+        try check(attribute: name)
+        if value.count > 65536 { throw Failure(E2BIG) }
+        let number = inode(descriptor)
+        if name.hasPrefix("user."), volume[number].kind == .other { throw Failure(EPERM) }
+        volume[number].attributes[name] = value
+        volume.touch(number)
+    }
+
+    /// Every attribute stands in a name space.
+    private func check(attribute name: String) throws(Failure) {
+        if name.isEmpty || name.utf8.count > 255 { throw Failure(ERANGE) }
+        if !["user.", "trusted.", "security.", "system."].contains(where: { name.hasPrefix($0) }) {
+            throw Failure(EOPNOTSUPP)
+        }
+    }
+}

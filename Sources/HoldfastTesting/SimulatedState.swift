@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that the mutex of a simulated file system guards: the files, who has them open, and the record of calls.
+
+internal import Holdfast
+internal import _HoldfastCShims
+
+struct SimulatedState: Sendable {
+    /// Where a call stands in the record, as long as the record is not reset.
+    struct Record: Sendable {
+        let number: Int
+        let epoch: Int
+    }
+
+    var volume = Volume()
+    var open: [Int32: OpenFile] = [:]
+    private var nextDescriptor: Int32 = 1000
+
+    private(set) var calls: [Call] = []
+    private var epoch = 0
+    var faults = FaultPlan.none
+    var hook: SimulatedFileSystem.Hook?
+
+    var isShared = false
+    var umask: UInt32 = 0o022
+    /// How many bytes the write that is being made may transfer.
+    private(set) var writeLimit = Int.max
+}
+
+extension SimulatedState {
+    mutating func forgetCalls() {
+        calls = []
+        epoch += 1
+    }
+
+    /// Records a call that begins.
+    mutating func begin(_ call: Call) -> (Call, Record, SimulatedFileSystem.Hook?) {
+        var call = call
+        if let file = call.descriptor.flatMap({ open[$0] }) {
+            call.isOnDirectory = volume[file.inode].kind == .directory
+            call.path = call.name.map { join(file.path, $0) } ?? file.path
+        } else if call.descriptor == nil {
+            call.path = call.name.map { join("/", $0) }
+        }
+        calls.append(call)
+        return (call, Record(number: calls.count, epoch: epoch), hook)
+    }
+
+    /// Performs a call as its fault allows, and completes its record.
+    mutating func end<Result>(
+        _ record: Record?,
+        applying fault: Fault.Kind?,
+        _ body: (inout Self) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let index = record.flatMap { $0.epoch == epoch ? $0.number - 1 : nil }
+        if let index, fault != nil { calls[index].isFaulted = true }
+        do throws(Failure) {
+            if case .shortWrite(let limit) = fault { writeLimit = limit }
+            defer { writeLimit = .max }
+            if case .failure(let code) = fault {
+                // Linux frees the descriptor before anything in close(2) can fail.
+                if let index, calls[index].function == "close" { _ = try body(&self) }
+                throw Failure(code)
+            }
+            let result = try body(&self)
+            if let index { calls[index].result = Self.returnValue(result) }
+            return result
+        } catch {
+            if let index { calls[index].failure = error.code }
+            throw error
+        }
+    }
+
+    /// What the C function returns for what the seam's method returns.
+    private static func returnValue(_ result: Any) -> Int {
+        switch result {
+        case let descriptor as Int32: Int(descriptor)
+        case let count as Int: count
+        case let bytes as [UInt8]: bytes.count
+        default: 0
+        }
+    }
+}
+
+extension SimulatedState {
+    /// The open file of a descriptor.
+    ///
+    /// EBADF is a defect of the caller, as it is on the real file system.
+    func file(_ descriptor: Int32) -> OpenFile {
+        guard let file = open[descriptor] else { preconditionFailure("descriptor \(descriptor) is not open") }
+        return file
+    }
+
+    /// The inode of a descriptor.
+    func inode(_ descriptor: Int32) -> UInt64 {
+        file(descriptor).inode
+    }
+
+    mutating func openFile(_ inode: UInt64, path: String, isWritable: Bool) -> Int32 {
+        defer { nextDescriptor += 1 }
+        open[nextDescriptor] = OpenFile(inode: inode, path: path, isWritable: isWritable)
+        return nextDescriptor
+    }
+
+    mutating func close(_ descriptor: Int32) {
+        precondition(open.removeValue(forKey: descriptor) != nil, "descriptor \(descriptor) is not open")
+        freeOrphans()
+    }
+
+    /// To be called after every call that may have taken a last name or a last descriptor away.
+    mutating func freeOrphans() {
+        if volume.orphans.isEmpty { return }
+        let inodes = Set(open.values.map(\.inode))
+        volume.freeOrphans { inodes.contains($0) }
+    }
+
+    /// A path below a path, for messages.
+    func join(_ path: String, _ name: String) -> String {
+        if name == "." || name.hasPrefix("/") { return name == "." ? path : name }
+        return path.hasSuffix("/") ? path + name : "\(path)/\(name)"
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tree of a simulated file system: inodes by number, and a logical clock. It knows names and files, not who has them
+// open. A plain value: a copy of it is an image of the whole volume.
+//
+// - Number 2 is the root. A freed number is given to the next new file, as on ext4, so that whoever compares inode numbers
+//   without holding the file open is caught.
+// - Every change takes a new time, so no two changes of a file leave the same `changed`.
+
+internal import Holdfast
+internal import _HoldfastCShims
+
+/// An errno on its way to becoming a `SystemError`.
+struct Failure: Error {
+    let code: Int32
+
+    init(_ code: Int32) {
+        self.code = code
+    }
+}
+
+struct Volume: Sendable {
+    static let root: UInt64 = 2
+    static let device: UInt64 = 0x4846
+    /// The memory of the test process is the disk.
+    static let largestFile: Int64 = 1 << 30
+
+    private(set) var inodes: [UInt64: Inode] = [:]
+    /// Files without a name, which last as long as somebody has them open.
+    private(set) var orphans: Set<UInt64> = []
+    private var freed: Set<UInt64> = []
+    private var next = Self.root
+    private var clock: Int64 = 0
+
+    init() {
+        let root = add(.directory([:], parent: Self.root), permissions: 0o755, links: 2)
+        assert(root == Self.root)
+    }
+
+    subscript(number: UInt64) -> Inode {
+        get {
+            guard let inode = inodes[number] else { preconditionFailure("no inode \(number)") }
+            return inode
+        }
+        _modify {
+            guard let index = inodes.index(forKey: number) else { preconditionFailure("no inode \(number)") }
+            yield &inodes.values[index]
+        }
+    }
+
+    mutating func now() -> FileStatus.Time {
+        clock += 1
+        return FileStatus.Time(seconds: 1_700_000_000 + clock / 1_000_000, nanoseconds: clock % 1_000_000 * 1000)
+    }
+
+    mutating func add(_ content: Inode.Content, permissions: UInt32, links: UInt64) -> UInt64 {
+        let number = freed.min() ?? next
+        if freed.remove(number) == nil { next += 1 }
+        let time = now()
+        inodes[number] = Inode(
+            content: content,
+            permissions: permissions & 0o7777,
+            links: links,
+            modified: time,
+            changed: time
+        )
+        if links == 0 { orphans.insert(number) }
+        return number
+    }
+
+    /// Counts the names of a file anew.
+    mutating func setLinks(_ number: UInt64, to links: UInt64) {
+        self[number].links = links
+        if links == 0 { orphans.insert(number) } else { orphans.remove(number) }
+    }
+
+    /// Forgets the files without a name that nobody has open.
+    mutating func freeOrphans(except isOpen: (UInt64) -> Bool) {
+        for number in orphans where !isOpen(number) {
+            orphans.remove(number)
+            inodes[number] = nil
+            freed.insert(number)
+        }
+    }
+
+    /// Notes that data (`modified`) or only metadata of a file changed.
+    mutating func touch(_ number: UInt64, modified: Bool = false) {
+        let time = now()
+        self[number].changed = time
+        if modified { self[number].modified = time }
+    }
+
+    func status(_ number: UInt64) -> FileStatus {
+        let inode = self[number]
+        return FileStatus(
+            identity: FileIdentity(device: Self.device, inode: number),
+            kind: inode.kind,
+            permissions: inode.permissions,
+            owner: inode.owner,
+            group: inode.group,
+            size: inode.size,
+            links: inode.links,
+            modified: inode.modified,
+            changed: inode.changed
+        )
+    }
+}
