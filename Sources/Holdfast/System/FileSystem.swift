@@ -111,9 +111,5 @@ package protocol FileSystem: Sendable {
 }
 
 extension FileSystem {
-    package func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
-        try status(of: name, in: directory).identity
-    }
-
     package func lockHolder(of file: FileIdentity) -> Int32? { nil }
 }
