@@ -89,7 +89,8 @@ extension SimulatedFileSystem: FileSystem {
         return try perform(call) { state throws(Failure) in
             let parent = state.file(directory)
             if state.volume[parent.inode].kind != .directory { throw Failure(ENOTDIR) }
-            let number = state.volume.add(.regular([]), permissions: 0o600 & ~state.umask, links: 0)
+            let permissions = 0o600 & ~state.umask
+            let number = state.volume.add(.regular([]), permissions: permissions, links: 0, in: parent.inode)
             state.volume[number].isLinkable = true
             return state.openFile(number, path: state.join(parent.path, "(unnamed)"), isWritable: true)
         }
