@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The files beside a state NAME: `.NAME.lock`, `.NAME.previous`, `.NAME.<16 hex digits>.tmp`. Invariant: no state may be
+// called what another state's lock or temporary file is called, so neither a sweep nor a rename can hit a state.
+
+/// The names that belong to one state file.
+struct CompanionNames: Hashable, Sendable {
+    static let temporarySuffix = "tmp"
+
+    let state: FileName
+    let lock: FileName
+    let previous: FileName
+
+    /// Nil with a reason if the name cannot be a state's.
+    init(of state: FileName) throws(Refusal) {
+        if Self.isTakenForCompanion(state) {
+            throw Refusal(reason: "a name like that belongs to the lock or a temporary file of another state")
+        }
+        guard let lock = state.companion("lock"), let previous = state.companion("previous"),
+            state.uniqueCompanion(Self.temporarySuffix) != nil
+        else {
+            throw Refusal(reason: "the name is too long: the names of its companion files would exceed 255 bytes")
+        }
+        self.state = state
+        self.lock = lock
+        self.previous = previous
+    }
+
+    struct Refusal: Error {
+        let reason: String
+    }
+
+    /// A name that nobody else uses, for a file that a rename is about to give its real one.
+    func temporary() -> FileName {
+        guard let name = state.uniqueCompanion(Self.temporarySuffix) else {
+            preconditionFailure("init has made one of the same length")
+        }
+        return name
+    }
+
+    /// Whether it is a temporary file of this state, left behind if nobody holds the lock.
+    func isTemporary(_ name: String) -> Bool {
+        state.isUniqueCompanion(name, suffix: Self.temporarySuffix)
+    }
+
+    /// `.*.lock`, or `.*.<16 hex digits>.tmp`.
+    ///
+    /// `.NAME.previous` is a state and may be opened as one.
+    private static func isTakenForCompanion(_ name: FileName) -> Bool {
+        let parts = name.description.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count >= 3, parts[0].isEmpty else { return false }
+        if parts[parts.count - 1] == "lock" { return true }
+        let owner = parts[1..<(parts.count - 2)].joined(separator: ".")
+        return FileName(owner)?.isUniqueCompanion(name.description, suffix: temporarySuffix) ?? false
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a header strictly: exact spaces, digits only, lower-case hexadecimal, no number that does not fit. What this
+// accepts, the encoder would have written byte for byte; everything else is damage, or a later format.
+
+/// Why bytes are not a frame of this format.
+enum FrameProblem: Error {
+    case corrupt(Corruption)
+    /// Holdfast's magic with a later format number.
+    case newerFormat(UInt64)
+}
+
+extension Frame {
+    /// The header of these bytes, if they and the payload are what one save wrote.
+    static func verify(_ bytes: Header, _ payload: [UInt8]) throws(FrameProblem) -> FrameHeader {
+        let (header, stored) = try FrameHeader.parse(bytes)
+        guard header.length == UInt64(payload.count) else {
+            throw .corrupt(.length(header: header.length, file: UInt64(payload.count)))
+        }
+        let computed = unsafe payload.withUnsafeBytes { unsafe checksum(of: bytes, $0) }
+        guard computed == stored else { throw .corrupt(.checksum(header: stored, computed: computed)) }
+        return header
+    }
+}
+
+extension FrameHeader {
+    /// Parses a header.
+    ///
+    /// Returns it with the checksum that it carries, which is not compared here.
+    static func parse(_ bytes: Frame.Header) throws(FrameProblem) -> (header: FrameHeader, checksum: UInt64) {
+        try checkFormat(bytes)
+        for index in Frame.separators.indices where bytes[Frame.separators[index]] != asciiSpace {
+            throw .corrupt(.column("separator", at: Frame.separators[index]..<Frame.separators[index] + 1))
+        }
+        for index in Frame.reservedColumns where bytes[index] != asciiSpace {
+            throw .corrupt(.column("reserved", at: Frame.reservedColumns))
+        }
+        if bytes[Frame.newlineColumn] != asciiNewline {
+            throw .corrupt(.column("newline", at: Frame.newlineColumn..<Frame.newlineColumn + 1))
+        }
+        let schema = try bytes.decimal("schema", Frame.schemaColumn)
+        guard let schema = UInt32(exactly: schema) else { throw .corrupt(.column("schema", at: Frame.schemaColumn)) }
+        let header = FrameHeader(
+            store: StoreID(value: try bytes.hexadecimal("store", Frame.storeColumn)),
+            generation: Generation(try bytes.decimal("generation", Frame.generationColumn)),
+            schema: schema,
+            token: try bytes.decimal("token", Frame.tokenColumn),
+            length: try bytes.decimal("length", Frame.lengthColumn)
+        )
+        // 0 means that there is no state: no save has ever written it.
+        if header.generation == .absent { throw .corrupt(.column("generation", at: Frame.generationColumn)) }
+        return (header, try bytes.hexadecimal("checksum", Frame.checksumColumn))
+    }
+
+    /// The magic, and a format number of any width: a later format may keep nothing else of this layout.
+    private static func checkFormat(_ bytes: Frame.Header) throws(FrameProblem) {
+        for index in Frame.magic.indices where bytes[index] != Frame.magic[index] { throw .corrupt(.magic) }
+        var end = Frame.formatColumn.lowerBound
+        while end < Frame.headerLength && bytes[end].isDigit { end += 1 }
+        let column = Frame.formatColumn.lowerBound..<end
+        guard !column.isEmpty, bytes[column.lowerBound] != UInt8(ascii: "0"), end < Frame.headerLength,
+            bytes[end] == asciiSpace
+        else { throw .corrupt(.magic) }
+        let version = try bytes.decimal("format", column)
+        if version != Frame.formatVersion { throw .newerFormat(version) }
+    }
+}
+
+extension Frame.Header {
+    /// A decimal number, zeros in front, that fits.
+    fileprivate func decimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
+        var value: UInt64 = 0
+        for index in column {
+            let byte = self[index]
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
+            if !byte.isDigit || overflow || carry { throw .corrupt(.column(name, at: column)) }
+            value = sum
+        }
+        return value
+    }
+
+    fileprivate func hexadecimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
+        var value: UInt64 = 0
+        for index in column {
+            let byte = self[index]
+            let digit: UInt8
+            if byte.isDigit {
+                digit = byte - UInt8(ascii: "0")
+            } else if byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "f") {
+                digit = byte - UInt8(ascii: "a") + 10
+            } else {
+                throw .corrupt(.column(name, at: column))
+            }
+            value = value << 4 | UInt64(digit)
+        }
+        return value
+    }
+}
+
+extension UInt8 {
+    fileprivate var isDigit: Bool { self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9") }
+}

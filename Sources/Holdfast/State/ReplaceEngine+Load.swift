@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Loading: which copy, and how durable it is when it is returned.
+
+internal import _HoldfastCShims
+
+/// A verified copy, and why it is not the current one if it is not.
+struct LoadedState: Sendable {
+    var state: StoredState
+    var copy: LoadReport.Copy
+    var rejected: StateError?
+}
+
+extension ReplaceEngine {
+    /// The current state, or the previous copy if the current one is damaged and that is wanted.
+    ///
+    /// A missing file is no damage: somebody removed it, and what they removed must not come back by itself.
+    func load(
+        _ operation: StateError.Operation,
+        orPrevious: Bool,
+        durable: Bool
+    ) throws(StateError) -> LoadedState {
+        let rejected: StateError
+        do throws(StateError) {
+            if let state = try load(names.state, operation, durable: durable) {
+                return LoadedState(state: state, copy: .current)
+            }
+            throw StateError(.notFound, operation, path: path)
+        } catch {
+            guard orPrevious, error.isDamage else { throw error }
+            rejected = error
+        }
+        do throws(StateError) {
+            if let state = try load(names.previous, operation, durable: durable) {
+                return LoadedState(state: state, copy: .previous, rejected: rejected)
+            }
+        } catch {
+            // The first finding is the one to report: no previous copy makes up for it.
+        }
+        throw rejected
+    }
+
+    private func load(
+        _ name: FileName,
+        _ operation: StateError.Operation,
+        durable: Bool
+    ) throws(StateError) -> StoredState? {
+        guard let opened = try open(name, operation) else { return nil }
+        let state = try read(opened, operation)
+        if durable { try makeDurable(opened.file, operation) }
+        return state
+    }
+
+    /// Flushes the file and then its entry, so that what is returned cannot be taken back.
+    ///
+    /// It cannot see an error that somebody else's flush of the same file has already consumed.
+    private func makeDurable(
+        _ file: borrowing Descriptor,
+        _ operation: StateError.Operation
+    ) throws(StateError) {
+        do throws(SystemError) {
+            let directory = try directory.openItself()
+            try file.sync(.full)
+            try directory.sync(.full)
+        } catch {
+            throw StateError(.notDurable, operation, path: path, cause: error)
+        }
+    }
+}
+
+extension StateError {
+    /// Whether the file is there and its content is lost: the checksum says so, or the device does.
+    var isDamage: Bool {
+        code == .corrupt || (code == .notRead && cause?.code == EIO)
+    }
+}

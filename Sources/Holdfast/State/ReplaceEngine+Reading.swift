@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading and verifying one file: openat, fstat, preadv, close. Nothing that is not a regular file is ever read, and
+// nothing is ever waited for: the open does not follow a link and does not block on a FIFO.
+
+internal import _HoldfastCShims
+
+/// An open regular file with its status.
+struct OpenedState: ~Copyable {
+    let file: Descriptor
+    let status: FileStatus
+    let name: FileName
+}
+
+/// A frame whose checksum is right.
+struct StoredState: Sendable {
+    var header: FrameHeader
+    var payload: [UInt8]
+}
+
+extension ReplaceEngine {
+    /// Opens a file of this state; nil if there is none.
+    func open(_ name: FileName, _ operation: StateError.Operation) throws(StateError) -> OpenedState? {
+        func refused(_ what: String) -> StateError {
+            let detail = "\(what), and a state is only kept in a regular file"
+            return StateError(.refused, operation, path: directory.path(of: name), detail: detail)
+        }
+        do throws(SystemError) {
+            let file = try directory.open(name, .read)
+            let status = try file.status()
+            if status.kind == .regular { return OpenedState(file: file, status: status, name: name) }
+            throw SystemError(call: "fstat", code: status.kind == .directory ? EISDIR : ENXIO)
+        } catch {
+            switch error.code {
+            case ENOENT: return nil
+            case ELOOP, EMLINK: throw refused("it is a symbolic link")
+            case EISDIR: throw refused("it is a directory")
+            case ENXIO, ENODEV: throw refused("it is a FIFO, a socket or a device")
+            default: throw StateError(.notRead, operation, path: directory.path(of: name), cause: error)
+            }
+        }
+    }
+
+    /// Reads and verifies an open file, whole.
+    func read(_ opened: borrowing OpenedState, _ operation: StateError.Operation) throws(StateError) -> StoredState {
+        do throws(ReadProblem) {
+            return try readVerified(opened.file, size: opened.status.size)
+        } catch {
+            let path = directory.path(of: opened.name)
+            switch error {
+            case .system(let cause):
+                throw StateError(.notRead, operation, path: path, cause: cause)
+            case .frame(.corrupt(let corruption)):
+                throw StateError(.corrupt, operation, path: path, corruption: corruption)
+            case .frame(.newerFormat(let version)):
+                throw StateError(.newerFormat, operation, path: path, found: version)
+            case .numbers(let code, let expected, let found):
+                throw StateError(code, operation, path: path, expected: expected, found: found)
+            }
+        }
+    }
+
+    /// What is wrong, without where.
+    private enum ReadProblem: Error {
+        case system(SystemError)
+        case frame(FrameProblem)
+        case numbers(StateError.Code, expected: UInt64, found: UInt64)
+    }
+
+    private func readVerified(_ file: borrowing Descriptor, size: Int64) throws(ReadProblem) -> StoredState {
+        let length = size - Int64(Frame.headerLength)
+        guard length >= 0 else { throw .frame(.corrupt(.tooShort(UInt64(size)))) }
+        guard length <= Int64(options.maximumLength) else {
+            throw .numbers(.tooLarge, expected: UInt64(options.maximumLength), found: UInt64(length))
+        }
+        let (bytes, payload) = try Self.readPieces(file, Int(length))
+        let header: FrameHeader
+        do throws(FrameProblem) {
+            header = try Frame.verify(bytes, payload)
+        } catch {
+            throw .frame(error)
+        }
+        if let expected = options.expectedStore, expected != header.store {
+            throw .numbers(.wrongStore, expected: expected.value, found: header.store.value)
+        }
+        return StoredState(header: header, payload: payload)
+    }
+
+    /// One preadv(2) into the header and the payload's own array, which is the one that the codec gets.
+    private static func readPieces(
+        _ file: borrowing Descriptor,
+        _ length: Int
+    ) throws(ReadProblem) -> (Frame.Header, [UInt8]) {
+        var header = Frame.Header(repeating: 0)
+        var outcome: Result<Int, SystemError> = .success(0)
+        let payload = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, initialized in
+            let second = unsafe UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: length)
+            var span = header.mutableSpan
+            unsafe span.withUnsafeMutableBytes { first in
+                do throws(SystemError) {
+                    outcome = .success(try unsafe file.readAll(into: first, second))
+                } catch {
+                    outcome = .failure(error)
+                }
+            }
+            initialized = max(0, ((try? outcome.get()) ?? 0) - Frame.headerLength)
+        }
+        switch outcome {
+        case .failure(let error):
+            throw .system(error)
+        case .success(let count) where count < Frame.headerLength:
+            // Somebody cut the file off while it was open: no writer of Holdfast does.
+            throw .frame(.corrupt(.tooShort(UInt64(count))))
+        case .success:
+            return (header, payload)
+        }
+    }
+
+    /// The generation that the header of a damaged file still tells, for a successor that has to be later.
+    func salvagedGeneration(of opened: borrowing OpenedState) -> Generation? {
+        var header = Frame.Header(repeating: 0)
+        var span = header.mutableSpan
+        let count = unsafe span.withUnsafeMutableBytes { bytes in
+            (try? unsafe opened.file.readAll(into: bytes)) ?? 0
+        }
+        guard count == Frame.headerLength else { return nil }
+        return (try? FrameHeader.parse(header))?.header.generation
+    }
+}

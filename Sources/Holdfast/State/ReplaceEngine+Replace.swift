@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The replacement itself, under the lock. Each step stands for the crash that it makes harmless:
+//
+//   open the directory    before anything is at stake, so that running out of descriptors is a clean failure
+//   create the temporary  O_EXCL, mode 0600: nobody reads it before it has the old file's permissions
+//   write, check the size a short file must not be renamed into place
+//   owner, mode, xattrs   before the flush, which then covers them
+//   fsync(file)           so that the rename cannot be on the disk before what it names (xfs and F2FS would let it)
+//   link to .previous     the old file keeps a name
+//   renameat              the one step at which the new state takes effect, all of it at once
+//   fsync(directory)      so that the rename is on the disk when the save returns
+//
+// Any failure before the rename removes the temporary file; after it, nothing may claim that the state was not saved.
+
+internal import _HoldfastCShims
+
+extension ReplaceEngine {
+    /// Puts a new file in the place of the target.
+    func replace(
+        _ target: TargetState?,
+        by payload: [UInt8],
+        _ header: FrameHeader,
+        _ request: SaveRequest,
+        afterDeath: Bool,
+        keepingPrevious: Bool? = nil,
+        metadata: FileMetadata? = nil
+    ) throws(StateError) -> Commit {
+        sweep(afterDeath: afterDeath)
+        let flushes = request.durability == .powerLoss
+        let syncError: SystemError?
+        do throws(SystemError) {
+            if flushes {
+                let entry = try directory.openItself()
+                try put(target, payload, header, flushes, keepingPrevious, metadata)
+                syncError = Self.flush(entry)
+            } else {
+                try put(target, payload, header, flushes, keepingPrevious, metadata)
+                syncError = nil
+            }
+        } catch {
+            throw StateError(.notSaved, request.operation, path: path, cause: error)
+        }
+        if let syncError, options.requiresDirectorySync {
+            throw StateError(.directoryNotSynced, request.operation, path: path, cause: syncError)
+        }
+        return Commit(
+            store: header.store,
+            generation: header.generation,
+            durability: flushes && syncError == nil ? .powerLoss : .processCrash,
+            directorySyncError: syncError,
+            token: header.fencingToken,
+            length: payload.count
+        )
+    }
+
+    /// Everything up to the rename.
+    private func put(
+        _ target: TargetState?,
+        _ payload: [UInt8],
+        _ header: FrameHeader,
+        _ flushes: Bool,
+        _ keepingPrevious: Bool?,
+        _ metadata: FileMetadata?
+    ) throws(SystemError) {
+        let temporary = names.temporary()
+        let identity = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
+        do throws(SystemError) {
+            if let target, keepingPrevious ?? options.keepsPrevious { try keepPrevious(target.status) }
+            try rename(temporary, of: identity)
+        } catch {
+            try? directory.unlink(temporary)
+            throw error
+        }
+        if let status = try? directory.status(of: names.state), status.identity == identity {
+            remember(status, header)
+        }
+    }
+
+    /// A complete file beside the target.
+    ///
+    /// It is gone again if this throws.
+    private func write(
+        _ name: FileName,
+        _ payload: [UInt8],
+        _ header: FrameHeader,
+        _ metadata: FileMetadata?,
+        _ flushes: Bool
+    ) throws(SystemError) -> FileIdentity {
+        let file = try directory.open(name, .createNew(permissions: 0o600))
+        do throws(SystemError) {
+            try Self.fill(file, header, payload)
+            let status = try file.status()
+            // A file system that lost bytes without an error, or somebody else at work in this file.
+            if status.size != Int64(Frame.headerLength + payload.count) {
+                throw SystemError(call: "pwritev", code: EIO)
+            }
+            try metadata?.apply(to: file, having: status)
+            // On Darwin this is a barrier: the bytes go before the rename, and the full flush of the directory puts both
+            // on the device. Elsewhere a barrier is fsync(2) itself.
+            if flushes { try file.sync(.barrier) }
+            try file.close()
+            return status.identity
+        } catch {
+            try? directory.unlink(name)
+            throw error
+        }
+    }
+
+    private static func fill(
+        _ file: borrowing Descriptor,
+        _ header: FrameHeader,
+        _ payload: [UInt8]
+    ) throws(SystemError) {
+        // Result carries the type of the error through closures that are declared `rethrows`.
+        let outcome = unsafe payload.withUnsafeBytes { payload in
+            let header = unsafe header.encoded(before: payload)
+            return unsafe header.span.withUnsafeBytes { header in
+                Result { () throws(SystemError) in try unsafe file.writeAll(header, payload) }
+            }
+        }
+        try outcome.get()
+    }
+
+    /// Gives the old file its second name.
+    ///
+    /// The directory's flush after the rename covers it too.
+    private func keepPrevious(_ status: FileStatus) throws(SystemError) {
+        let link = names.temporary()
+        do throws(SystemError) {
+            try directory.link(names.state, to: link)
+            try directory.rename(link, to: names.previous, replacing: true)
+            // If both names were the same file already (an earlier save failed between here and its own rename), rename(2)
+            // has done nothing and left the link.
+            if status.links > 1 { try? directory.unlink(link) }
+        } catch {
+            try? directory.unlink(link)
+            throw error
+        }
+    }
+
+    /// The rename.
+    ///
+    /// One that failed and yet happened, as over a network, counts as done.
+    private func rename(_ temporary: FileName, of identity: FileIdentity) throws(SystemError) {
+        do throws(SystemError) {
+            try directory.rename(temporary, to: names.state, replacing: true)
+        } catch {
+            guard let status = try? directory.status(of: names.state), status.identity == identity else { throw error }
+        }
+    }
+
+    /// Makes the rename durable.
+    ///
+    /// What fails here is reported, and takes nothing back.
+    private static func flush(_ entry: consuming Descriptor) -> SystemError? {
+        do throws(SystemError) {
+            try entry.sync(.full)
+        } catch {
+            return error
+        }
+        try? entry.close()
+        return nil
+    }
+}

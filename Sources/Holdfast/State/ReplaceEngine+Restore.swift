@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rolling back to the kept previous copy: an ordinary save of its payload, which may also replace a damaged file.
+
+extension ReplaceEngine {
+    /// Puts the previous copy's payload in place, with a generation after both.
+    func restorePrevious(_ request: SaveRequest) throws(StateError) -> Commit {
+        let lock = try lock(request.operation, deadline: request.deadline)
+        let previousPath = directory.path(of: names.previous)
+        guard let opened = try open(names.previous, request.operation) else {
+            throw StateError(
+                .notFound,
+                request.operation,
+                path: path,
+                detail: "there is no previous copy, \(previousPath)"
+            )
+        }
+        let previous = try read(opened, request.operation)
+        let metadata = try metadata(of: opened, request.operation)
+        let current = try replaceable(request, previous)
+        let header = FrameHeader(
+            store: previous.header.store,
+            generation: try generation(
+                after: max(current.generation, previous.header.generation),
+                request.operation
+            ),
+            schema: previous.header.schema,
+            token: max(current.token, previous.header.token, request.fence?.value ?? 0),
+            length: previous.header.length
+        )
+        let commit = try replace(
+            current.target,
+            by: previous.payload,
+            header,
+            request,
+            afterDeath: lock.abandoned != nil,
+            // The good copy must not give way to a damaged one.
+            keepingPrevious: current.target != nil && options.keepsPrevious,
+            metadata: current.metadata ?? metadata
+        )
+        try? lock.release()
+        return commit
+    }
+
+    /// What a restored state has to be later than.
+    private struct Superseded {
+        /// Nil if there is none, or it is damaged.
+        var target: TargetState?
+        var generation: Generation
+        var token: UInt64
+        var metadata: FileMetadata?
+    }
+
+    /// What stands in the way of the previous copy, be it damaged or absent.
+    private func replaceable(
+        _ request: SaveRequest,
+        _ previous: StoredState
+    ) throws(StateError) -> Superseded {
+        guard let opened = try open(names.state, request.operation) else {
+            return Superseded(generation: .absent, token: 0)
+        }
+        do throws(StateError) {
+            let current = try read(opened, request.operation)
+            guard current.header.store == previous.header.store else {
+                throw StateError(
+                    .wrongStore,
+                    request.operation,
+                    path: path,
+                    expected: previous.header.store.value,
+                    found: current.header.store.value
+                )
+            }
+            try checkFence(request, stored: max(current.header.token, previous.header.token))
+            return Superseded(
+                target: TargetState(
+                    header: current.header,
+                    status: opened.status,
+                    metadata: try metadata(of: opened, request.operation)
+                ),
+                generation: current.header.generation,
+                token: current.header.token
+            )
+        } catch  where error.isDamage {
+            try checkFence(request, stored: previous.header.token)
+            // What is left of a damaged header may lie about the token, which would lock everybody out; of its
+            // generation only the order matters, and the one after the previous copy's was given away.
+            let lost = previous.header.generation.next ?? .absent
+            let salvaged = salvagedGeneration(of: opened).flatMap { $0.next == nil ? nil : $0 } ?? .absent
+            return Superseded(
+                generation: max(lost, salvaged),
+                token: 0,
+                metadata: try? FileMetadata(of: opened.file, opened.status)
+            )
+        }
+    }
+}

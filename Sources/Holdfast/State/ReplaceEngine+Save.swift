@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Saving: under the lock, what is there and whether it may be replaced by this writer. Nothing has been changed on the
+// disk when any of this throws.
+
+/// What a save asks for, beside the payload.
+struct SaveRequest: Sendable {
+    var operation: StateError.Operation = .saving
+    var schema: UInt32
+    var ifGeneration: Generation?
+    var fence: FencingToken?
+    var durability: Durability
+    var deadline: ContinuousClock.Instant?
+}
+
+/// The file that is about to be replaced.
+struct TargetState: Sendable {
+    var header: FrameHeader
+    /// Nil if the file did not have to be read.
+    var payload: [UInt8]?
+    var status: FileStatus
+    var metadata: FileMetadata
+}
+
+extension ReplaceEngine {
+    /// Replaces the state by this payload.
+    func save(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) -> Commit {
+        try checkLength(payload, request)
+        let lock = try lock(request.operation, deadline: request.deadline)
+        let target = try target(request, wantsPayload: false)
+        let commit = try replace(
+            target,
+            by: payload,
+            try successor(of: target?.header, payload, request),
+            request,
+            afterDeath: lock.abandoned != nil
+        )
+        // The state is saved; that the lock's file could not be closed well changes nothing about it.
+        try? lock.release()
+        return commit
+    }
+
+    /// Replaces the state by what the body makes of it, with no other writer in between.
+    ///
+    /// The body is given nil if there is no state. If it throws, nothing is changed.
+    func update(_ request: SaveRequest, _ body: (StoredState?) throws -> [UInt8]) throws -> Commit {
+        let lock = try lock(request.operation, deadline: request.deadline)
+        let target = try target(request, wantsPayload: true)
+        let payload = try body(target.map { StoredState(header: $0.header, payload: $0.payload ?? []) })
+        try checkLength(payload, request)
+        let commit = try replace(
+            target,
+            by: payload,
+            try successor(of: target?.header, payload, request),
+            request,
+            afterDeath: lock.abandoned != nil
+        )
+        try? lock.release()
+        return commit
+    }
+
+    func checkLength(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) {
+        if payload.count > options.maximumLength {
+            throw StateError(
+                .tooLarge,
+                request.operation,
+                path: path,
+                expected: UInt64(options.maximumLength),
+                found: UInt64(payload.count)
+            )
+        }
+    }
+
+    /// The current file, which must be sound and of this program's making, and may be replaced by this writer.
+    private func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
+        let target: TargetState?
+        do throws(StateError) {
+            target = try currentFile(request, wantsPayload: wantsPayload)
+        } catch  where error.code == .notRead {
+            // Of a save it matters more that nothing was saved than at which call it failed.
+            throw StateError(.notSaved, request.operation, path: path, cause: error.cause)
+        }
+        if let schema = target?.header.schema, schema > request.schema {
+            throw StateError(
+                .newerSchema,
+                request.operation,
+                path: path,
+                expected: UInt64(request.schema),
+                found: UInt64(schema)
+            )
+        }
+        let found = target?.header.generation ?? .absent
+        if let expected = request.ifGeneration, expected != found {
+            throw StateError(
+                .conflict,
+                request.operation,
+                path: path,
+                expected: expected.value,
+                found: found.value
+            )
+        }
+        try checkFence(request, stored: target?.header.token ?? 0)
+        return target
+    }
+
+    func checkFence(_ request: SaveRequest, stored: UInt64) throws(StateError) {
+        if let fence = request.fence, fence.value < stored {
+            throw StateError(.fenced, request.operation, path: path, expected: stored, found: fence.value)
+        }
+    }
+
+    private func currentFile(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
+        guard let opened = try open(names.state, request.operation) else { return nil }
+        var state: (header: FrameHeader, payload: [UInt8]?)
+        if !wantsPayload, let header = verifiedHeader(of: opened.status) {
+            state = (header, nil)
+        } else {
+            let stored = try read(opened, request.operation)
+            remember(opened.status, stored.header)
+            state = (stored.header, stored.payload)
+        }
+        return TargetState(
+            header: state.header,
+            payload: state.payload,
+            status: opened.status,
+            metadata: try metadata(of: opened, request.operation)
+        )
+    }
+
+    func metadata(of opened: borrowing OpenedState, _ operation: StateError.Operation) throws(StateError)
+        -> FileMetadata
+    {
+        do throws(SystemError) {
+            return try FileMetadata(of: opened.file, opened.status)
+        } catch {
+            throw StateError(.notSaved, operation, path: path, cause: error)
+        }
+    }
+
+    /// The header that follows.
+    private func successor(
+        of header: FrameHeader?,
+        _ payload: [UInt8],
+        _ request: SaveRequest
+    ) throws(StateError) -> FrameHeader {
+        FrameHeader(
+            store: header?.store ?? options.expectedStore ?? .random(),
+            generation: try generation(after: header?.generation ?? .absent, request.operation),
+            schema: request.schema,
+            token: max(header?.token ?? 0, request.fence?.value ?? 0),
+            length: UInt64(payload.count)
+        )
+    }
+
+    func generation(
+        after last: Generation,
+        _ operation: StateError.Operation
+    ) throws(StateError) -> Generation {
+        guard let next = last.next else {
+            throw StateError(.refused, operation, path: path, detail: "its generation is the largest number there is")
+        }
+        return next
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A state in an ordinary file that each save replaces by a rename, on bytes. What the protocol does stands in
+// ReplaceEngine+Replace.swift, what it may replace in +Target, how it reads in +Reading. Invariants:
+// - a reader opens the name once and has one whole state, the old or the new one, without any lock;
+// - writers exclude one another by the kernel lock on `.NAME.lock`, which is only held inside a call;
+// - an idle engine holds no descriptor but the directory's.
+
+internal import Synchronization
+
+/// One state file, kept by renaming.
+final class ReplaceEngine: Sendable {
+    let directory: Directory
+    let names: CompanionNames
+    let options: StateOptions
+    /// For messages.
+    let path: String
+    private let memory = Mutex(Memory())
+
+    /// What this engine knows from its own calls.
+    ///
+    /// Losing it costs a read, never correctness.
+    private struct Memory {
+        var verified: (status: FileStatus, header: FrameHeader)?
+        var hasSwept = false
+    }
+
+    init(_ names: CompanionNames, in directory: Directory, options: StateOptions) {
+        self.directory = directory
+        self.names = names
+        self.options = options
+        self.path = directory.path(of: names.state)
+    }
+
+    /// The header of the current file, if it is the very file that was last verified or saved here, untouched since.
+    ///
+    /// The change time moves with every write, so equal means unwritten, as far as the kernel's clock can tell.
+    func verifiedHeader(of status: FileStatus) -> FrameHeader? {
+        memory.withLock { memory in
+            guard let verified = memory.verified, verified.status == status else { return nil }
+            return verified.header
+        }
+    }
+
+    func remember(_ status: FileStatus, _ header: FrameHeader) {
+        memory.withLock { memory in memory.verified = (status, header) }
+    }
+
+    /// Waits for the lock that makes this the only writer.
+    func lock(_ operation: StateError.Operation, deadline: ContinuousClock.Instant?) throws(StateError) -> FileLock {
+        do throws(LockError) {
+            return try LockFile(sidecar: names.lock, in: directory).lock(.exclusive, deadline: deadline)
+        } catch {
+            let late = error.code == .timedOut || error.code == .busy
+            throw StateError(late ? .timedOut : .notLocked, operation, path: path, cause: error.cause, underlying: error)
+        }
+    }
+
+    /// Removes what writers that died left behind: at the first save here, and when the lock says that one died.
+    ///
+    /// The caller holds the lock, so every temporary file of this name is nobody's. Failing to remove one harms nobody
+    /// and is tried again.
+    func sweep(afterDeath: Bool) {
+        if !afterDeath && memory.withLock({ $0.hasSwept }) { return }
+        guard let entries = try? directory.names() else { return }
+        for entry in entries where names.isTemporary(entry) {
+            if let name = FileName(entry) { try? directory.unlink(name) }
+        }
+        memory.withLock { $0.hasSwept = true }
+    }
+}

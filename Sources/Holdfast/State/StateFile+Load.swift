@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Loading and verifying: no lock, nothing changed.
+
+extension StateFile {
+    /// Reads, verifies, migrates and decodes the state.
+    ///
+    /// Blocking.
+    ///
+    /// It returns the state that the last save left, or a later one if somebody is saving meanwhile; never part of one.
+    ///
+    /// Four system calls (openat, fstat, preadv, close) and no flush; the payload is read into the bytes that the codec
+    /// is given.
+    ///
+    /// - Parameters:
+    ///   - orPrevious: Whether the copy kept by ``StateOptions/keepsPrevious`` is returned if the current file is
+    ///     damaged: its checks fail, or reading it gives EIO. ``loadWithReport(orPrevious:durable:)`` tells which it was.
+    ///   - durable: Whether the state is flushed before it is returned, so that no power cut takes back what the caller
+    ///     acts upon. Two flushes.
+    /// - Returns: The value.
+    /// - Throws: ``StateError`` with ``StateError/Code/notFound``, ``StateError/Code/corrupt``,
+    ///   ``StateError/Code/newerFormat``, ``StateError/Code/newerSchema``, ``StateError/Code/missingMigration``,
+    ///   ``StateError/Code/migrationFailed``, ``StateError/Code/decodingFailed``, ``StateError/Code/wrongStore``,
+    ///   ``StateError/Code/tooLarge``, ``StateError/Code/refused``, ``StateError/Code/notRead``, or, if `durable`,
+    ///   ``StateError/Code/notDurable``.
+    public func load(orPrevious: Bool = false, durable: Bool = false) throws(StateError) -> Value {
+        try loadWithReport(orPrevious: orPrevious, durable: durable).value
+    }
+
+    /// Reads the state as ``load(orPrevious:durable:)`` does, and tells where it came from.
+    ///
+    /// Blocking.
+    ///
+    /// The report's generation is what a later ``save(_:ifGeneration:fence:durability:deadline:)`` compares with.
+    ///
+    /// - Parameters:
+    ///   - orPrevious: As there.
+    ///   - durable: As there.
+    /// - Returns: The value and the report.
+    /// - Throws: ``StateError``, as there.
+    public func loadWithReport(
+        orPrevious: Bool = false,
+        durable: Bool = false
+    ) throws(StateError) -> (value: Value, report: LoadReport) {
+        let loaded = try engine.load(.loading, orPrevious: orPrevious, durable: durable)
+        let header = loaded.state.header
+        let value = try decode(loaded.state, .loading)
+        let report = LoadReport(
+            header,
+            copy: loaded.copy,
+            rejected: loaded.rejected,
+            migratedFrom: header.schema == schema ? nil : header.schema
+        )
+        return (value, report)
+    }
+
+    /// Reads and verifies the file without decoding its payload.
+    ///
+    /// Blocking.
+    ///
+    /// Any schema is accepted. As many system calls as a load, no flush.
+    ///
+    /// - Returns: What the file says of itself.
+    /// - Throws: ``StateError`` with ``StateError/Code/notFound``, ``StateError/Code/corrupt``,
+    ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
+    ///   ``StateError/Code/refused`` or ``StateError/Code/notRead``.
+    public func verify() throws(StateError) -> LoadReport {
+        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false).state.header, copy: .current)
+    }
+
+    /// The value of a verified payload.
+    func decode(_ state: StoredState, _ operation: StateError.Operation) throws(StateError) -> Value {
+        let bytes = try migrations.migrate(
+            state.payload,
+            from: state.header.schema,
+            operation,
+            path: engine.path
+        )
+        do {
+            return try codec.decode(bytes)
+        } catch {
+            throw StateError(.decodingFailed, operation, path: engine.path, underlying: error)
+        }
+    }
+}

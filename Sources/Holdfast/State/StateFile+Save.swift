@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Saving, updating and restoring: one writer at a time, all or nothing.
+
+extension StateFile {
+    /// Replaces the state by a value.
+    ///
+    /// Blocking: waits for its turn among the writers, and for two flushes.
+    ///
+    /// When it returns, every load sees the new state or a later one, and it survives what ``Commit/durability`` says.
+    /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced``. The new file has the
+    /// owner, mode and extended attributes of the old one; a first one has mode 0600.
+    ///
+    /// About twenty system calls. Flushes: two fsync(2) with ``Durability/powerLoss``, none with
+    /// ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
+    /// writers that died. The order of the calls is that of `renameat` used as POSIX.1-2024 and fsync(2) allow one to
+    /// rely on it; see docs/crash-contract.md.
+    ///
+    /// - Parameters:
+    ///   - value: What to save.
+    ///   - expected: If not nil, the generation that the state must have now; ``Generation/absent`` for none.
+    ///   - fence: The token of the lock under which this is saved: refused if the state has a later one, else kept with
+    ///     it. The state's own token stays if this is nil.
+    ///   - durability: Instead of the state file's.
+    ///   - deadline: Until when to wait for the lock; for ever if nil.
+    /// - Returns: What was achieved.
+    /// - Throws: ``StateError`` with ``StateError/Code/notSaved``, ``StateError/Code/conflict``,
+    ///   ``StateError/Code/fenced``, ``StateError/Code/timedOut``, ``StateError/Code/notLocked``,
+    ///   ``StateError/Code/encodingFailed``, ``StateError/Code/tooLarge``, ``StateError/Code/directoryNotSynced``; and,
+    ///   because a save replaces only what it understands, ``StateError/Code/corrupt``, ``StateError/Code/newerFormat``,
+    ///   ``StateError/Code/newerSchema``, ``StateError/Code/wrongStore`` and ``StateError/Code/refused``. To go on from
+    ///   a corrupt file, ``restorePrevious(fence:deadline:)`` or move it away.
+    @discardableResult
+    public func save(
+        _ value: Value,
+        ifGeneration expected: Generation? = nil,
+        fence: FencingToken? = nil,
+        durability: Durability? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(StateError) -> Commit {
+        var request = request(fence, durability, deadline)
+        request.ifGeneration = expected
+        return try engine.save(try encode(value), request)
+    }
+
+    /// Changes the state with no other writer in between.
+    ///
+    /// Blocking, as ``save(_:ifGeneration:fence:durability:deadline:)``.
+    ///
+    /// Loads the state, runs the body on it and saves what it leaves, all under the state's lock. If the body throws,
+    /// nothing is changed. The body must not save the same state: that would wait for itself.
+    ///
+    /// - Parameters:
+    ///   - initial: What the body is given if there is no state yet.
+    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:)``.
+    ///   - durability: As there.
+    ///   - deadline: As there.
+    ///   - body: Changes the value. Other writers wait while it runs.
+    /// - Returns: What was achieved.
+    /// - Throws: What the body throws; ``StateError`` as a load and a save, and with ``StateError/Code/notFound`` if
+    ///   there is no state and no `initial` one.
+    @discardableResult
+    public func update(
+        initial: @autoclosure () -> Value? = nil,
+        fence: FencingToken? = nil,
+        durability: Durability? = nil,
+        deadline: ContinuousClock.Instant? = nil,
+        _ body: (inout Value) throws -> Void
+    ) throws -> Commit {
+        try engine.update(request(fence, durability, deadline)) { stored in
+            var value: Value
+            if let stored {
+                value = try decode(stored, .saving)
+            } else if let initial = initial() {
+                value = initial
+            } else {
+                throw StateError(.notFound, .saving, path: engine.path)
+            }
+            try body(&value)
+            return try encode(value)
+        }
+    }
+
+    /// Puts the kept previous copy back in place.
+    ///
+    /// Blocking, durable: as a save with ``Durability/powerLoss``.
+    ///
+    /// Works when the current file is damaged or gone, which is then lost. If it is sound and
+    /// ``StateOptions/keepsPrevious`` is set, it becomes the previous copy. The restored state has the payload and the
+    /// schema of the previous copy and a generation after both.
+    ///
+    /// - Parameters:
+    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:)``.
+    ///   - deadline: As there.
+    /// - Returns: What was achieved.
+    /// - Throws: ``StateError`` as a save, with ``StateError/Code/notFound`` if no previous copy is kept, and with
+    ///   ``StateError/Code/corrupt`` if that is damaged too. The file is then as it was.
+    @discardableResult
+    public func restorePrevious(
+        fence: FencingToken? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(StateError) -> Commit {
+        var request = request(fence, .powerLoss, deadline)
+        request.operation = .restoring
+        return try engine.restorePrevious(request)
+    }
+
+    private func request(
+        _ fence: FencingToken?,
+        _ durability: Durability?,
+        _ deadline: ContinuousClock.Instant?
+    ) -> SaveRequest {
+        SaveRequest(
+            schema: schema,
+            fence: fence,
+            durability: durability ?? engine.options.durability,
+            deadline: deadline
+        )
+    }
+
+    private func encode(_ value: Value) throws(StateError) -> [UInt8] {
+        do {
+            return try codec.encode(value)
+        } catch {
+            throw StateError(.encodingFailed, .saving, path: engine.path, underlying: error)
+        }
+    }
+}
