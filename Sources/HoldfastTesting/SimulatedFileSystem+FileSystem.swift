@@ -89,6 +89,8 @@ extension SimulatedFileSystem: FileSystem {
         return try perform(call) { state throws(Failure) in
             let parent = state.file(directory)
             if state.volume[parent.inode].kind != .directory { throw Failure(ENOTDIR) }
+            // As ext4 says of a directory that was removed.
+            if state.volume[parent.inode].links == 0 { throw Failure(EPERM) }
             let permissions = 0o600 & ~state.umask
             let number = state.volume.add(.regular([]), permissions: permissions, links: 0, in: parent.inode)
             state.volume[number].isLinkable = true

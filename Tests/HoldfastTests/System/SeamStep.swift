@@ -14,6 +14,7 @@ enum SeamStep: Sendable {
     case close(Int)
     case status(Int)
     case statusOf(String, in: Int)
+    case identityOf(String, in: Int)
     case read(Int, Int, Int, at: Int64)
     case write(Int, [UInt8], [UInt8], at: Int64)
     case truncate(Int, to: Int64)
@@ -30,20 +31,21 @@ enum SeamStep: Sendable {
     case attribute(String, of: Int)
     case setAttribute(String, of: Int, to: [UInt8])
     case tryLock(Int, LockKind, exclusive: Bool)
+    case unlock(Int, LockKind)
     case isRangeLocked(Int)
 }
 
 /// A file system and six descriptors on it; slot 0 is the directory that everything happens in.
 struct SeamMachine {
-    static let slots = 6
+    static let slotCount = 6
 
     let fileSystem: any FileSystem
     private(set) var descriptors: [Int32?]
-    private(set) var isWritable = [Bool](repeating: false, count: slots)
+    private(set) var isWritable = [Bool](repeating: false, count: slotCount)
 
     init(_ directory: Directory) throws {
         fileSystem = directory.fileSystem
-        descriptors = Array(repeating: nil, count: Self.slots)
+        descriptors = Array(repeating: nil, count: Self.slotCount)
         descriptors[0] = try fileSystem.openDirectory(".", in: directory.descriptor.rawValue, followingLink: false)
     }
 
@@ -96,6 +98,8 @@ struct SeamMachine {
         case .close(let slot): try close(slot)
         case .status(let slot): return try describe(try status(slot))
         case .statusOf(let name, let slot): return try describe(try fileSystem.status(of: name, in: descriptor(slot)))
+        case .identityOf(let name, let slot):
+            return "is \(try slots(of: try fileSystem.identity(of: name, in: descriptor(slot))))"
         case .read(let slot, let first, let second, let offset):
             return try read(slot, first, second, at: offset)
         case .write(let slot, let first, let second, let offset):
@@ -125,6 +129,7 @@ struct SeamMachine {
             try fileSystem.setAttribute(name, of: descriptor(slot), to: value)
         case .tryLock(let slot, let kind, let exclusive):
             return try fileSystem.tryLock(descriptor(slot), kind, exclusive: exclusive) ? "locked" : "busy"
+        case .unlock(let slot, let kind): try fileSystem.unlock(descriptor(slot), kind)
         case .isRangeLocked(let slot):
             return try fileSystem.isRangeLocked(descriptor(slot)) ? "locked" : "free"
         }
@@ -133,13 +138,19 @@ struct SeamMachine {
 
     /// What must be the same everywhere: not the numbers, but which open files they are equal to.
     private func describe(_ status: FileStatus) throws(SystemError) -> String {
-        var same: [Int] = []
-        for (slot, descriptor) in descriptors.enumerated() {
-            if let descriptor, try fileSystem.status(descriptor).identity == status.identity { same.append(slot) }
-        }
         let sized = status.kind == .directory ? "" : " size \(status.size) links \(status.links)"
         let mode = String(status.permissions, radix: 8)
-        return "\(status.kind) \(mode)\(sized) owner \(status.owner):\(status.group) is \(same)"
+        let owner = "owner \(status.owner):\(status.group)"
+        return "\(status.kind) \(mode)\(sized) \(owner) is \(try slots(of: status.identity))"
+    }
+
+    /// The slots in which this very file is open.
+    private func slots(of identity: FileIdentity) throws(SystemError) -> [Int] {
+        var slots: [Int] = []
+        for (slot, descriptor) in descriptors.enumerated() {
+            if let descriptor, try fileSystem.status(descriptor).identity == identity { slots.append(slot) }
+        }
+        return slots
     }
 
     private func read(_ slot: Int, _ first: Int, _ second: Int, at offset: Int64) throws(SystemError) -> String {

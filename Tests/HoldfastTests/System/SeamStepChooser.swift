@@ -5,7 +5,9 @@
 import Holdfast
 
 struct SeamStepChooser {
-    /// "e" with an acute accent stands twice: equal as strings, and two files. "gone" leads nowhere.
+    /// The letter é stands twice: two names equal as strings, and two files.
+    ///
+    /// "gone" is a symbolic link that leads nowhere.
     static let names = ["a", "b", "c", "d", "sub", "\u{E9}", "e\u{301}", "link", "gone", "fifo"]
     /// Those that may go; the others could not be made again.
     static let passing = Array(names.dropLast(3))
@@ -21,7 +23,7 @@ struct SeamStepChooser {
         let file = pick(open)
         // Mostly a directory, and now and then whatever is open, for ENOTDIR.
         let directory = Int.random(in: 0..<4, using: &random) == 0 ? file : 0
-        let slot = Int.random(in: 1..<SeamMachine.slots, using: &random)
+        let slot = Int.random(in: 1..<SeamMachine.slotCount, using: &random)
         let name = pick(Self.names)
         let other = pick(Self.names)
         let victim = pick(Self.passing)
@@ -30,10 +32,12 @@ struct SeamStepChooser {
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<5: return .openDirectory(pick(Self.names + ["."]), in: directory, following: flip, to: slot)
         case 5..<23: return .open(name, in: directory, mode(), to: slot)
-        case 23..<26: return .openUnnamed(in: directory, to: slot)
+        // In a directory that was removed, ext4 says EPERM and tmpfs allows it.
+        case 23..<26: return .openUnnamed(in: 0, to: slot)
         case 26..<30: return .close(slot)
         case 30..<38: return .status(file)
-        case 38..<44: return .statusOf(name, in: directory)
+        case 38..<41: return .statusOf(name, in: directory)
+        case 41..<44: return .identityOf(name, in: directory)
         case 44..<51: return .read(file, size() + 1, size(), at: offset)
         // EBADF is a defect of the caller, which both file systems trap.
         case 51..<59 where machine.isWritable[file]: return .write(file, bytes(), bytes(), at: offset)
@@ -53,8 +57,9 @@ struct SeamStepChooser {
         case 87 where hasAttributes: return .attribute(pick(Self.attributes), of: file)
         case 88 where hasAttributes: return .setAttribute(pick(Self.attributes), of: file, to: bytes(atMost: 50))
         case 89..<94: return .tryLock(file, .flock, exclusive: flip)
-        case 94..<99:
+        case 94..<98:
             return .tryLock(file, .openFileDescription, exclusive: flip && machine.isWritable[file])
+        case 98: return .unlock(file, flip ? .flock : .openFileDescription)
         case 99: return .isRangeLocked(file)
         default: return .status(file)
         }
