@@ -120,7 +120,6 @@ extension SimulatedFileSystem: FileSystem {
         let flags = replacing ? [] : ["RENAME_NOREPLACE"]
         try perform(Call(function, directory, name: name, newName: newName, flags: flags)) { state throws(Failure) in
             try state.volume.rename(name, to: newName, in: state.inode(directory), replacing: replacing)
-            state.freeOrphans()
         }
     }
 
@@ -147,7 +146,6 @@ extension SimulatedFileSystem: FileSystem {
     package func unlink(_ name: String, in directory: Int32) throws(SystemError) {
         try perform(Call("unlinkat", directory, name: name)) { state throws(Failure) in
             try state.volume.unlink(name, in: state.inode(directory))
-            state.freeOrphans()
         }
     }
 

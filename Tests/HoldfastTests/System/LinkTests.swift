@@ -64,8 +64,12 @@ struct LinkTests {
         #expect(try file.status().links == 0)
         try file.write("more", at: 4)
         #expect(try file.read() == "textmore")
-        // What had names once gets none again; only what was opened without one does.
+        // What had a name once gets none again; only what was opened without one gets its first.
         #expect(try errnoLeft { try directory.link(unnamed: file, to: first) } == ENOENT)
+        let unnamed = try directory.openUnnamed()
+        try directory.link(unnamed: unnamed, to: first)
+        try directory.unlink(first)
+        #expect(try errnoLeft { try directory.link(unnamed: unnamed, to: first) } == ENOENT)
     }
 
     @Test(arguments: Ground.allCases)
