@@ -36,7 +36,7 @@ extension ReplaceEngine {
             case ELOOP, EMLINK: throw refused("it is a symbolic link")
             case EISDIR: throw refused("it is a directory")
             case ENXIO, ENODEV: throw refused("it is a FIFO, a socket or a device")
-            default: throw StateError(.notRead, operation, path: directory.path(of: name), cause: error)
+            default: throw StateError(operation.failure, operation, path: directory.path(of: name), cause: error)
             }
         }
     }
@@ -49,7 +49,7 @@ extension ReplaceEngine {
             let path = directory.path(of: opened.name)
             switch error {
             case .system(let cause):
-                throw StateError(.notRead, operation, path: path, cause: cause)
+                throw StateError(operation.failure, operation, path: path, cause: cause)
             case .frame(.corrupt(let corruption)):
                 throw StateError(.corrupt, operation, path: path, corruption: corruption)
             case .frame(.newerFormat(let version)):

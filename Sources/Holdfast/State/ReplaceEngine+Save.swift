@@ -73,13 +73,7 @@ extension ReplaceEngine {
 
     /// The current file, which must be sound and of this program's making, and may be replaced by this writer.
     private func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
-        let target: TargetState?
-        do throws(StateError) {
-            target = try currentFile(request, wantsPayload: wantsPayload)
-        } catch  where error.code == .notRead {
-            // Of a save it matters more that nothing was saved than at which call it failed.
-            throw StateError(.notSaved, request.operation, path: path, cause: error.cause)
-        }
+        let target = try currentFile(request, wantsPayload: wantsPayload)
         if let schema = target?.header.schema, schema > request.schema {
             throw StateError(
                 .newerSchema,

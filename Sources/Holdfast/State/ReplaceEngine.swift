@@ -52,7 +52,13 @@ final class ReplaceEngine: Sendable {
             return try LockFile(sidecar: names.lock, in: directory).lock(.exclusive, deadline: deadline)
         } catch {
             let late = error.code == .timedOut || error.code == .busy
-            throw StateError(late ? .timedOut : .notLocked, operation, path: path, cause: error.cause, underlying: error)
+            throw StateError(
+                late ? .timedOut : .notLocked,
+                operation,
+                path: path,
+                cause: error.cause,
+                underlying: error
+            )
         }
     }
 

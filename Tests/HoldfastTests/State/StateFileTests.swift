@@ -33,7 +33,6 @@ struct StateFileTests {
         #expect(value == Settings(port: 2, hosts: ["a"]))
         #expect(report.generation == 2)
         #expect(try state.load() == value)
-        print(try String(contentsOfFile: state.path, encoding: .utf8))
         #expect(try Set(directory.names()) == ["settings", ".settings.lock"])
     }
 
