@@ -22,23 +22,19 @@ extension FrameHeader {
 }
 
 extension Frame.Header {
-    /// Fills the column with the number, zeros in front.
     fileprivate mutating func writeDecimal(_ value: UInt64, _ column: Range<Int>) {
-        var rest = value
-        for index in column.reversed() {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            self[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit)
-            rest = quotient
-        }
-        precondition(rest == 0, "every column is as wide as its type's largest number")
+        write(value, column, radix: 10)
     }
 
     fileprivate mutating func writeHexadecimal(_ value: UInt64, _ column: Range<Int>) {
-        var rest = value
-        for index in column.reversed() {
-            let digit = UInt8(truncatingIfNeeded: rest & 15)
-            self[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + (digit - 10)
-            rest >>= 4
+        write(value, column, radix: 16)
+    }
+
+    /// Fills the column with the number, zeros in front.
+    private mutating func write(_ value: UInt64, _ column: Range<Int>, radix: UInt64) {
+        var bytes = mutableSpan
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[column]).storeColumn(value, radix: radix)
         }
     }
 }

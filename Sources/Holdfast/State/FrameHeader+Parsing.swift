@@ -67,33 +67,20 @@ extension FrameHeader {
 }
 
 extension Frame.Header {
-    /// A decimal number, zeros in front, that fits.
     fileprivate func decimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
-        var value: UInt64 = 0
-        for index in column {
-            let byte = self[index]
-            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
-            if !byte.isDigit || overflow || carry { throw .corrupt(.column(name, at: column)) }
-            value = sum
-        }
-        return value
+        try number(name, column, radix: 10)
     }
 
     fileprivate func hexadecimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
-        var value: UInt64 = 0
-        for index in column {
-            let byte = self[index]
-            let digit: UInt8
-            if byte.isDigit {
-                digit = byte - UInt8(ascii: "0")
-            } else if byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "f") {
-                digit = byte - UInt8(ascii: "a") + 10
-            } else {
-                throw .corrupt(.column(name, at: column))
-            }
-            value = value << 4 | UInt64(digit)
+        try number(name, column, radix: 16)
+    }
+
+    /// The number that fills the column.
+    private func number(_ name: StaticString, _ column: Range<Int>, radix: UInt64) throws(FrameProblem) -> UInt64 {
+        let value = unsafe span.withUnsafeBytes { bytes in
+            unsafe UnsafeRawBufferPointer(rebasing: bytes[column]).column(radix: radix)
         }
+        guard let value else { throw .corrupt(.column(name, at: column)) }
         return value
     }
 }

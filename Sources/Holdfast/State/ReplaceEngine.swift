@@ -23,6 +23,7 @@ final class ReplaceEngine: Sendable {
     private struct Memory {
         var verified: (status: FileStatus, header: FrameHeader)?
         var hasSwept = false
+        var lockFile: LockFile?
     }
 
     init(_ names: CompanionNames, in directory: Directory, options: StateOptions) {
@@ -49,7 +50,7 @@ final class ReplaceEngine: Sendable {
     /// Waits for the lock that makes this the only writer.
     func lock(_ operation: StateError.Operation, deadline: ContinuousClock.Instant?) throws(StateError) -> FileLock {
         do throws(LockError) {
-            return try LockFile(sidecar: names.lock, in: directory).lock(.exclusive, deadline: deadline)
+            return try lockFile().lock(.exclusive, deadline: deadline)
         } catch {
             let late = error.code == .timedOut || error.code == .busy
             throw StateError(
@@ -60,6 +61,14 @@ final class ReplaceEngine: Sendable {
                 underlying: error
             )
         }
+    }
+
+    /// Made at the first save, because who only reads may not even be allowed to make the file.
+    private func lockFile() throws(LockError) -> LockFile {
+        if let made = memory.withLock({ $0.lockFile }) { return made }
+        let made = try LockFile(sidecar: names.lock, in: directory)
+        memory.withLock { $0.lockFile = made }
+        return made
     }
 
     /// Removes what writers that died left behind: at the first save here, and when the lock says that one died.

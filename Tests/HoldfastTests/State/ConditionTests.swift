@@ -99,13 +99,25 @@ struct ConditionTests {
     @Test("a deadline ends the wait for the lock, and nothing is changed")
     func deadline() throws {
         try state.save([1])
-        let lock = try LockFile(sidecar: directory.name(".state.lock"), in: directory).lock()
+        // Somebody who knows nothing of records holds it.
+        let lock = try directory.open(directory.name(".state.lock"), .readWrite)
+        #expect(try lock.tryLock(.flock, exclusive: true))
         let error = try stateError { try state.save([2], deadline: .now + .milliseconds(20)) }
         #expect(error.code == .timedOut)
         #expect(error.description.contains("The old state stands."))
         #expect(try state.load() == [1], "a reader needs no lock")
-        try lock.release()
+        try lock.close()
         try state.save([2], deadline: .now)
+    }
+
+    @Test("a save within an update is an error and no deadlock")
+    func reentry() throws {
+        try state.save([1])
+        let error = try stateError { try state.update { _ in try state.save([2]) } }
+        #expect(error.code == .notLocked)
+        #expect((error.underlying as? LockError)?.code == .reentrant)
+        #expect(try state.load() == [1])
+        try state.save([3])
     }
 
     @Test("a file that somebody else replaced is read again; one that was saved here is not")
@@ -113,7 +125,7 @@ struct ConditionTests {
         try state.save([1])
         fileSystem.resetCalls()
         try state.save([2])
-        #expect(!fileSystem.calls.contains { $0.function == "preadv" })
+        #expect(!fileSystem.calls.contains { $0.function == "preadv" && $0.path == "/state" })
         try fileSystem.write("state", SampleFrame(generation: padded(41)).bytes)
         #expect(try state.save([3]).generation == 42)
         // The same length, in place, by somebody who knows nothing of frames.
