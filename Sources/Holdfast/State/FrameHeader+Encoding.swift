@@ -4,8 +4,8 @@
 // string per column costs more than the checksum of the whole frame.
 
 extension FrameHeader {
-    /// The 128 bytes before this payload, whose length must be the one that the header says.
-    func encoded(before payload: UnsafeRawBufferPointer) -> Frame.Header {
+    /// The 128 bytes before this payload, whose length must be the one that the header says, and the checksum in them.
+    func encoded(before payload: UnsafeRawBufferPointer) -> (bytes: Frame.Header, checksum: UInt64) {
         precondition(length == UInt64(payload.count), "a header belongs to one payload")
         var bytes = Frame.Header(repeating: asciiSpace)
         for index in Frame.magic.indices { bytes[index] = Frame.magic[index] }
@@ -16,8 +16,9 @@ extension FrameHeader {
         bytes.writeDecimal(token, Frame.tokenColumn)
         bytes.writeDecimal(length, Frame.lengthColumn)
         bytes[Frame.newlineColumn] = asciiNewline
-        bytes.writeHexadecimal(unsafe Frame.checksum(of: bytes, payload), Frame.checksumColumn)
-        return bytes
+        let checksum = unsafe Frame.checksum(of: bytes, payload)
+        bytes.writeHexadecimal(checksum, Frame.checksumColumn)
+        return (bytes, checksum)
     }
 }
 

@@ -14,8 +14,10 @@ struct OpenedState: ~Copyable {
 
 /// A frame whose checksum is right.
 struct StoredState: Sendable {
-    var header: FrameHeader
+    var frame: SealedHeader
     var payload: [UInt8]
+
+    var header: FrameHeader { frame.header }
 }
 
 extension ReplaceEngine {
@@ -74,16 +76,16 @@ extension ReplaceEngine {
             throw .numbers(.tooLarge, expected: UInt64(options.maximumLength), found: UInt64(length))
         }
         let (bytes, payload) = try Self.readPieces(file, Int(length))
-        let header: FrameHeader
+        let frame: SealedHeader
         do throws(FrameProblem) {
-            header = try Frame.verify(bytes, payload)
+            frame = try Frame.verify(bytes, payload)
         } catch {
             throw .frame(error)
         }
-        if let expected = options.expectedStore, expected != header.store {
-            throw .numbers(.wrongStore, expected: expected.value, found: header.store.value)
+        if let expected = options.expectedStore, expected != frame.header.store {
+            throw .numbers(.wrongStore, expected: expected.value, found: frame.header.store.value)
         }
-        return StoredState(header: header, payload: payload)
+        return StoredState(frame: frame, payload: payload)
     }
 
     /// One preadv(2) into the header and the payload's own array, which is the one that the codec gets.
@@ -116,14 +118,13 @@ extension ReplaceEngine {
         }
     }
 
-    /// The generation that the header of a damaged file still tells, for a successor that has to be later.
-    func salvagedGeneration(of opened: borrowing OpenedState) -> Generation? {
+    /// The header alone, not compared with the payload; nil if it cannot be read or is malformed.
+    func peek(_ opened: borrowing OpenedState) -> SealedHeader? {
         var header = Frame.Header(repeating: 0)
         var span = header.mutableSpan
         let count = unsafe span.withUnsafeMutableBytes { bytes in
             (try? unsafe opened.file.readAll(into: bytes)) ?? 0
         }
-        guard count == Frame.headerLength else { return nil }
-        return (try? FrameHeader.parse(header))?.header.generation
+        return count == Frame.headerLength ? try? SealedHeader(parsing: header) : nil
     }
 }

@@ -35,8 +35,6 @@ extension ReplaceEngine {
             header,
             request,
             afterDeath: lock.abandoned != nil,
-            // The good copy must not give way to a damaged one.
-            keepingPrevious: current.target != nil && options.keepsPrevious,
             metadata: current.metadata ?? metadata
         )
         try? lock.release()
@@ -45,7 +43,7 @@ extension ReplaceEngine {
 
     /// What a restored state has to be later than.
     private struct Superseded {
-        /// Nil if there is none, or it is damaged.
+        /// Nil if there is none, or it is damaged: the good copy must not give way to it.
         var target: TargetState?
         var generation: Generation
         var token: UInt64
@@ -91,7 +89,8 @@ extension ReplaceEngine {
         // What is left of a damaged header may lie about the token, which would lock everybody out; of its generation
         // only the order matters, and the one after the previous copy's was given away.
         let lost = previous.header.generation.next ?? .absent
-        let salvaged = salvagedGeneration(of: opened).flatMap { $0.next == nil ? nil : $0 } ?? .absent
+        let told = peek(opened)?.header.generation ?? .absent
+        let salvaged = told.next == nil ? .absent : told
         return Superseded(
             generation: max(lost, salvaged),
             token: 0,

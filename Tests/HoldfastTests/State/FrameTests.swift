@@ -90,7 +90,8 @@ struct FrameTests {
         ("something reserved", SampleFrame(reserved: "        1")),
         ("no newline", SampleFrame(end: " ")),
         ("a carriage return", SampleFrame(end: "\r")),
-        ("tabs between the columns", SampleFrame(magic: "holdfast/1\t", generation: String(padded(7).dropLast()))),
+        ("tabs between the columns", SampleFrame(separator: "\t")),
+        ("a tab after the format", SampleFrame(magic: "holdfast/1\t", generation: String(padded(7).dropLast()))),
     ]
 
     @Test("what no save writes is corrupt, though its checksum is right", arguments: malformed.indices)

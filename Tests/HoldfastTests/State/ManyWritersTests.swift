@@ -15,26 +15,45 @@ struct ManyWritersTests {
             for _ in 0..<8 {
                 group.addTask {
                     await #expect(processExitsWith: .success) { [path = path as String] in
-                        let state = try StateFile<Int>(path: path)
+                        let state = try StateFile(path: path, codec: DecimalCodec())
                         for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
                     }
                 }
             }
         }
-        let (value, report) = try StateFile<Int>(path: path).loadWithReport()
+        let (value, report) = try StateFile(path: path, codec: DecimalCodec()).loadWithReport()
         #expect(value == 200)
         #expect(report.generation == 200)
+    }
+
+    @Test("each save of several writers has a generation of its own")
+    func generations() async throws {
+        let path = "\(TemporaryDirectory.current)/state"
+        let generations = await withTaskGroup { group in
+            for writer in 0..<4 {
+                group.addTask {
+                    var generations: [Generation] = []
+                    #expect(throws: Never.self) {
+                        let state = try StateFile<[UInt8]>(path: path, options: StateOptions(durability: .processCrash))
+                        for _ in 0..<100 { generations.append(try state.save([UInt8(writer)]).generation) }
+                    }
+                    return generations
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(generations.sorted() == (1...400).map { Generation($0) })
     }
 
     @Test("threads of one process lose no update, through one state file and through several")
     func threads() async throws {
         let path = "\(TemporaryDirectory.current)/counter"
-        let shared = try StateFile<Int>(path: path)
+        let shared = try StateFile(path: path, codec: DecimalCodec())
         await withTaskGroup { group in
             for index in 0..<4 {
                 group.addTask {
                     #expect(throws: Never.self) {
-                        let state = index % 2 == 0 ? shared : try StateFile<Int>(path: path)
+                        let state = index % 2 == 0 ? shared : try StateFile(path: path, codec: DecimalCodec())
                         for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
                     }
                 }

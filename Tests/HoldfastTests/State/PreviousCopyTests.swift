@@ -39,12 +39,13 @@ struct PreviousCopyTests {
         #expect(report.rejected?.code == .corrupt)
         #expect(report.generation == 1)
         #expect(try state.load(orPrevious: true, durable: true) == [1])
-        // Both damaged: the current one is what matters.
-        try directory.put(".state.previous", [1])
-        #expect(try stateError { _ = try state.load(orPrevious: true) }.corruption?.found == 0)
         // What somebody removed does not come back by itself.
         try directory.unlink(directory.name("state"))
         #expect(try stateError { _ = try state.load(orPrevious: true) }.code == .notFound)
+        // Both damaged: the current one is what matters.
+        try directory.put("state", [])
+        try directory.put(".state.previous", [1])
+        #expect(try stateError { _ = try state.load(orPrevious: true) }.corruption?.found == 0)
     }
 
     @Test("a load falls back if the device fails")

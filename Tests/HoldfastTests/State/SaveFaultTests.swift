@@ -186,6 +186,18 @@ struct SaveFaultTests {
         #expect(try directory.temporaries().isEmpty)
     }
 
+    @Test("a close of the new file that fails is a failure: some file systems report a lost write only there")
+    func closeFails() throws {
+        let fileSystem = SimulatedFileSystem()
+        let state = try fileSystem.directory().state()
+        try state.save(Self.old)
+        fileSystem.faults = .failEvery(with: EDQUOT) { $0.function == "close" && $0.path?.hasSuffix(".tmp") == true }
+        let error = try stateError { try state.save(Self.new, durability: .processCrash) }
+        #expect(error.code == .notSaved)
+        #expect(error.cause == SystemError(call: "close", code: EDQUOT))
+        #expect(try state.load() == Self.old)
+    }
+
     @Test("what lasts leaves the old state, too", arguments: [EROFS, EIO, ENOSPC, EMFILE])
     func lastingFailures(code: Int32) throws {
         for trial in FaultTrials(.lastingFailure(code)) {

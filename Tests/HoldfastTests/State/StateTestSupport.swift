@@ -16,6 +16,8 @@ struct SampleFrame {
     var schema = "0000000001"
     var token = "00000000000000000000"
     var length: String?
+    /// Between the columns after the first.
+    var separator = " "
     /// The right one if nil.
     var checksum: String?
     var reserved = "         "
@@ -24,7 +26,8 @@ struct SampleFrame {
 
     var bytes: [UInt8] {
         let length = length ?? padded(payload.count)
-        let before = Array("\(magic) \(store) \(generation) \(schema) \(token) \(length) ".utf8)
+        let columns = [store, generation, schema, token, length, ""].joined(separator: separator)
+        let before = Array("\(magic) \(columns)".utf8)
         let after = Array((reserved + end).utf8)
         let computed = hexadecimal(bitwiseChecksum(before + after + payload))
         return before + Array((checksum ?? computed).utf8) + after + payload
@@ -76,6 +79,15 @@ extension Directory {
     /// The names here that a save may have left behind.
     func temporaries() throws -> [String] {
         try names().filter { $0.hasSuffix(".tmp") }
+    }
+}
+
+/// A number as decimal text: a codec that needs no package trait.
+struct DecimalCodec: StateCodec {
+    func encode(_ value: Int) -> [UInt8] { bytes("\(value)") }
+
+    func decode(_ bytes: [UInt8]) throws -> Int {
+        try #require(Int(String(decoding: bytes, as: UTF8.self)))
     }
 }
 
