@@ -57,7 +57,13 @@ struct Volume: Sendable {
         return FileStatus.Time(seconds: 1_700_000_000 + tick / 1_000_000, nanoseconds: tick % 1_000_000 * 1000)
     }
 
-    mutating func add(_ content: Inode.Content, permissions: UInt32, links: UInt64) -> UInt64 {
+    /// Makes a file that belongs to a directory, as BSD has it if that has the bit S_ISGID: in its group (inode(7)).
+    mutating func add(
+        _ content: Inode.Content,
+        permissions: UInt32,
+        links: UInt64,
+        in directory: UInt64? = nil
+    ) -> UInt64 {
         let number = freed.min() ?? next
         if freed.remove(number) == nil { next += 1 }
         let time = now()
@@ -68,6 +74,10 @@ struct Volume: Sendable {
             modified: time,
             changed: time
         )
+        if let directory, self[directory].permissions & 0o2000 != 0 {
+            self[number].group = self[directory].group
+            if self[number].kind == .directory { self[number].permissions |= 0o2000 }
+        }
         if links == 0 { orphans.insert(number) }
         return number
     }
