@@ -10,6 +10,7 @@
 #ifdef __linux__
 #include <linux/fs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #else
 #include <sys/mount.h>
@@ -96,6 +97,25 @@ int hf_fstat(int descriptor, struct hf_status *status) {
 int hf_fstatat(int directory, const char *name, struct hf_status *status) {
     struct stat raw;
     return translate(fstatat(directory, name, &raw, AT_SYMLINK_NOFOLLOW), &raw, status);
+}
+
+int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *inode) {
+#ifdef __linux__
+    struct statx found;
+    if (statx(directory, name, AT_SYMLINK_NOFOLLOW, STATX_INO, &found) != 0) {
+        return -1;
+    }
+    *device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    *inode = found.stx_ino;
+#else
+    struct hf_status found;
+    if (hf_fstatat(directory, name, &found) != 0) {
+        return -1;
+    }
+    *device = found.device;
+    *inode = found.inode;
+#endif
+    return 0;
 }
 
 int hf_renameat_noreplace(int directory, const char *from, const char *to) {

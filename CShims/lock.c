@@ -28,6 +28,15 @@ int hf_ofd_lock(int descriptor, bool exclusive, bool wait, off_t start, off_t le
     return fcntl(descriptor, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range);
 }
 
+int hf_flock_release(int descriptor) {
+    return flock(descriptor, LOCK_UN);
+}
+
+int hf_ofd_release(int descriptor) {
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    return fcntl(descriptor, F_OFD_SETLK, &whole);
+}
+
 int hf_ofd_test(int descriptor, off_t start, off_t length) {
     struct flock range = byte_range(true, start, length);
     if (fcntl(descriptor, F_OFD_GETLK, &range) != 0) {

@@ -4,10 +4,12 @@
 #include "hf_process.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -15,6 +17,16 @@
 #else
 #include <sys/sysctl.h>
 #endif
+
+uintptr_t hf_thread(void) {
+    return (uintptr_t)pthread_self();
+}
+
+uint64_t hf_wall_clock_milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 int hf_process_exists(pid_t pid) {
     return kill(pid, 0);

@@ -27,7 +27,7 @@ int hf_watch_open(void) {
 int hf_watch_add(int watch, int directory, const char *name) {
     char path[32 + NAME_MAX];
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", directory, name);
-    return inotify_add_watch(watch, path, IN_CLOSE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB | IN_DONT_FOLLOW);
+    return inotify_add_watch(watch, path, IN_MODIFY | IN_CLOSE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB | IN_DONT_FOLLOW);
 }
 
 int hf_watch_remove(int watch, int watch_descriptor) {

@@ -17,6 +17,11 @@ int hf_flock(int descriptor, bool exclusive, bool wait);
    descriptor that cannot write, or a shared one of a descriptor that cannot read. EINVAL before Linux 3.15. */
 int hf_ofd_lock(int descriptor, bool exclusive, bool wait, off_t start, off_t length);
 
+/* flock(2) LOCK_UN, or fcntl(2) F_OFD_SETLK with F_UNLCK on the whole file. For a description that is shared with a
+   child, this releases the child's lock too; a close does not. */
+int hf_flock_release(int descriptor);
+int hf_ofd_release(int descriptor);
+
 /* fcntl(2) F_OFD_GETLK: 1 if an OFD or POSIX lock of somebody else is in the way of an exclusive one, 0 if none, -1. */
 int hf_ofd_test(int descriptor, off_t start, off_t length);
 

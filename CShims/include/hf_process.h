@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #pragma clang assume_nonnull begin
 
@@ -32,6 +33,11 @@ int hf_time_namespace(uint64_t *identity);
 /* Whether /proc shows this process's own PID namespace: with unshare(1) -p and the parent's /proc it does not, and
    what it says of a PID is then about another process. */
 bool hf_proc_is_ours(void);
+
+/* pthread_self(3) as a number: pthread_t is a pointer on one platform and a number on another. */
+uintptr_t hf_thread(void);
+/* Milliseconds since 1970, clock_gettime(2) CLOCK_REALTIME. */
+uint64_t hf_wall_clock_milliseconds(void);
 
 /* pidfd_open(2), Linux 5.3. ESRCH: no such process. ENOSYS: no such call. */
 int hf_pidfd_open(pid_t pid);

@@ -12,8 +12,8 @@
 
 /* inotify_init1(2), close-on-exec and non-blocking. ENOSYS on a platform without it: the caller polls instead. */
 int hf_watch_open(void);
-/* inotify_add_watch(2) for the file `name` of a directory, which a symbolic link is not followed to: each close of the
-   file, its removal and its renaming. Returns the watch descriptor, the same one for the same inode. */
+/* inotify_add_watch(2) for the file `name` of a directory, which a symbolic link is not followed to: each write
+   to the file and close of it, its removal and its renaming. Returns the watch descriptor, the same one for the same inode. */
 int hf_watch_add(int watch, int directory, const char *name);
 int hf_watch_remove(int watch, int watch_descriptor);
 /* Reads the pending events and stores the watch descriptor of each, -1 for a queue overflow. Returns how many. */

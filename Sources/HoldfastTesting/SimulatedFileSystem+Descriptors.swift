@@ -112,6 +112,15 @@ extension SimulatedFileSystem {
         }
     }
 
+    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+        let call =
+            switch kind {
+            case .flock: Call("flock", descriptor, flags: ["LOCK_UN"])
+            case .openFileDescription: Call("fcntl", descriptor, flags: ["F_OFD_SETLK", "F_UNLCK"])
+            }
+        try perform(call) { state throws(Failure) in state.open[descriptor]?.locks[kind] = nil }
+    }
+
     package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
         try perform(Call("fcntl", descriptor, flags: ["F_OFD_GETLK", "F_WRLCK"])) { state throws(Failure) in
             state.open.isBusy(descriptor, .openFileDescription, .exclusive)

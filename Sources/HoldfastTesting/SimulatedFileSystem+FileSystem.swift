@@ -101,6 +101,12 @@ extension SimulatedFileSystem: FileSystem {
         }
     }
 
+    package func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
+        try perform(Call("statx", directory, name: name, flags: ["AT_SYMLINK_NOFOLLOW"])) { state throws(Failure) in
+            state.volume.status(try state.volume.find(name, in: state.inode(directory))).identity
+        }
+    }
+
     package func rename(
         _ name: String,
         to newName: String,

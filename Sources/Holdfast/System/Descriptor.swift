@@ -30,6 +30,13 @@ package struct Descriptor: ~Copyable, Sendable {
 }
 
 extension Descriptor {
+    /// Gives up ownership: the caller closes it.
+    package consuming func relinquish() -> Int32 {
+        let descriptor = rawValue
+        rawValue = -1
+        return descriptor
+    }
+
     /// fstat(2).
     package borrowing func status() throws(SystemError) -> FileStatus {
         try fileSystem.status(rawValue)

@@ -166,6 +166,17 @@ extension Directory {
         }
     }
 
+    /// statx(2), nil if there is no such name.
+    package func identity(of name: FileName) throws(SystemError) -> FileIdentity? {
+        do {
+            return try retrying { () throws(SystemError) in
+                try fileSystem.identity(of: name.description, in: descriptor.rawValue)
+            }
+        } catch  where error.code == ENOENT {
+            return nil
+        }
+    }
+
     package func rename(_ name: FileName, to newName: FileName, replacing: Bool) throws(SystemError) {
         try retrying { () throws(SystemError) in
             try fileSystem.rename(

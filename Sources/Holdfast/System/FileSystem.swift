@@ -56,6 +56,8 @@ package protocol FileSystem: Sendable {
     func status(_ descriptor: Int32) throws(SystemError) -> FileStatus
     /// fstatat(2) with AT_SYMLINK_NOFOLLOW.
     func status(of name: String, in directory: Int32) throws(SystemError) -> FileStatus
+    /// statx(2) of the inode number alone, with AT_SYMLINK_NOFOLLOW.
+    func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity
     /// preadv(2) into two pieces. Returns how many bytes were read, 0 at the end.
     func read(
         _ descriptor: Int32,
@@ -98,8 +100,16 @@ package protocol FileSystem: Sendable {
     func setAttribute(_ name: String, of descriptor: Int32, to value: [UInt8]) throws(SystemError)
     /// flock(2) or fcntl(2) F_OFD_SETLK without waiting. False if somebody else holds a lock that is in the way.
     func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool
+    /// flock(2) LOCK_UN or fcntl(2) F_UNLCK.
+    func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError)
     /// fcntl(2) F_OFD_GETLK: whether an OFD or POSIX lock of somebody else is in the way of an exclusive one.
     func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool
     /// fstatfs(2): whether other machines may share this file system.
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool
+    /// The PID that the kernel's lock table names for a lock on this file, if it names one.
+    func lockHolder(of file: FileIdentity) -> Int32?
+}
+
+extension FileSystem {
+    package func lockHolder(of file: FileIdentity) -> Int32? { nil }
 }

@@ -60,6 +60,14 @@ package struct KernelFileSystem: FileSystem {
         return FileStatus(raw)
     }
 
+    package func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
+        var identity = FileIdentity(device: 0, inode: 0)
+        try unsafe name.withPath { name throws(SystemError) in
+            try check("statx", unsafe hf_identity_at(directory, name, &identity.device, &identity.inode))
+        }
+        return identity
+    }
+
     package func read(
         _ descriptor: Int32,
         into first: UnsafeMutableRawBufferPointer,
@@ -206,12 +214,24 @@ package struct KernelFileSystem: FileSystem {
         throw SystemError(call: call, code: code)
     }
 
+    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+        switch kind {
+        case .flock: try check("flock", hf_flock_release(descriptor))
+        case .openFileDescription: try check("fcntl(F_OFD_SETLK)", hf_ofd_release(descriptor))
+        }
+    }
+
     package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
         try checked("fcntl(F_OFD_GETLK)", hf_ofd_test(descriptor, 0, 0)) == 1
     }
 
     package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
         try checked("fstatfs", hf_is_network_file_system(descriptor)) == 1
+    }
+
+    package func lockHolder(of file: FileIdentity) -> Int32? {
+        let pid = hf_lock_holder(file.device, file.inode)
+        return pid > 0 ? pid : nil
     }
 }
 

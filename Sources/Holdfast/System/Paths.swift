@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Strings as C strings, with typed errors: the standard library's `withCString` still has `rethrows`.
+// Strings as C strings and buffers on the stack, with typed errors: the standard library's own still have `rethrows`.
 
 extension String {
     /// Calls the body with this string as a C string.
@@ -31,4 +31,21 @@ package func withPaths<Result, Failure: Error>(
             try unsafe body(first, second)
         }
     }
+}
+
+/// Calls the body with `count` bytes, uninitialised, on the stack if they are few.
+@inline(__always)
+package func withBuffer<Result, Failure: Error>(
+    _ count: Int,
+    _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+) throws(Failure) -> Result {
+    let result: Swift.Result<Result, Failure> = unsafe withUnsafeTemporaryAllocation(byteCount: count, alignment: 16) {
+        bytes in
+        do throws(Failure) {
+            return .success(try unsafe body(bytes))
+        } catch {
+            return .failure(error)
+        }
+    }
+    return try result.get()
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The held lock. Closing its open file description is the unlock, and the kernel does that for a process that dies.
+//
+// Invariant: while a FileLock exists, the path named the locked inode when it was granted, and whoever follows the rules
+// (locks before it replaces or removes) cannot change that. Its end blanks line 1, so that the next holder can tell a
+// release from a death. A forked child only closes: the lock, and the record, are its parent's.
+
+internal import _HoldfastCShims
+
+/// A lock that is held for as long as this value lives.
+///
+/// It may be moved to another task and stored; it is released by ``release()``, or silently when it goes out of scope,
+/// or by the kernel when the process ends, however it ends.
+///
+///     let lock = try file.lock()
+///     try useWhatItProtects(fence: lock.token)
+///     try lock.release()
+///
+/// `_ = try file.lock()` releases at once.
+public struct FileLock: ~Copyable, Sendable {
+    /// How the lock excludes others.
+    public enum Mode: Hashable, Sendable {
+        /// One holder. The corresponding C constant is `LOCK_EX`.
+        case exclusive
+        /// Many holders, and no exclusive one. The corresponding C constant is `LOCK_SH`.
+        case shared
+    }
+
+    /// How the lock excludes others.
+    public let mode: Mode
+    /// The token of this acquisition; nil if it is shared, or of a ``PIDFile``.
+    public let token: FencingToken?
+    /// The record of the previous exclusive holder if that never released: it died, or its machine did.
+    ///
+    /// What the lock protects may be half changed. Reported to the next exclusive holder, once. After a power cut it may
+    /// be reported although the holder had released, because a release is not flushed.
+    public let abandoned: LockRecord?
+
+    let file: LockFile
+    let rawDescriptor: Int32
+    private let identity: FileIdentity
+    private let holder: HolderID
+    /// The process that took the lock, which alone may write to the file.
+    private let owner: Int32
+    private let pidLength: Int
+    private var isHeld = true
+    /// Whether the end must close the description, because an unlock of it would do too much or too little.
+    private var isToBeClosed: Bool
+
+    init(
+        _ opened: consuming OpenLockFile,
+        of file: LockFile,
+        mode: Mode,
+        holder: HolderID,
+        token: FencingToken? = nil,
+        abandoned: LockRecord? = nil,
+        _ template: LockRecordTemplate? = nil,
+        isToBeClosed: Bool = false
+    ) {
+        self.mode = mode
+        self.token = token
+        self.abandoned = abandoned
+        self.file = file
+        self.holder = holder
+        identity = opened.identity
+        owner = opened.owner
+        rawDescriptor = opened.relinquish()
+        pidLength = template?.pidLength ?? 0
+        self.isToBeClosed = isToBeClosed
+        file.site.hold(holder)
+    }
+
+    deinit {
+        if isHeld { _ = end() }
+    }
+
+    /// Releases the lock and reports what went wrong with that.
+    ///
+    /// Two system calls: the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is removed.
+    ///
+    /// - Throws: ``LockError`` `.systemFailure`. The lock is released all the same; the next holder may be told that
+    ///   this one died.
+    public consuming func release() throws(LockError) {
+        isHeld = false
+        if let failure = end() { throw failure }
+    }
+
+    /// Whether the path still names the locked file.
+    ///
+    /// False: somebody deleted or replaced it, and may hold another lock of the same name. One system call.
+    ///
+    /// - Throws: ``LockError`` `.systemFailure` if that cannot be found out.
+    public borrowing func isStillInPlace() throws(LockError) -> Bool {
+        do throws(SystemError) {
+            return try file.directory.identity(of: file.name) == identity
+        } catch {
+            throw LockError(error, path: file.path, while: "look at it")
+        }
+    }
+
+    /// The locked open file description, for a child process that shall share it: the lock is then held for as long as
+    /// either lives, so its release here only closes.
+    package mutating func inheritableDescriptor() -> Int32 {
+        isToBeClosed = true
+        return rawDescriptor
+    }
+
+    private borrowing func end() -> LockError? {
+        let fileSystem = file.directory.fileSystem
+        var failure: SystemError?
+        func note(_ action: () throws(SystemError) -> Void) {
+            do throws(SystemError) { try action() } catch { failure = failure ?? error }
+        }
+        // After a fork the description is shared with the parent: anything but close would release or falsify its lock.
+        guard owner == getpid() else {
+            note { () throws(SystemError) in try fileSystem.close(rawDescriptor) }
+            return nil
+        }
+        if mode == .exclusive {
+            note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
+        }
+        file.site.letGo(holder)
+        let isKept = mode == .exclusive && !isToBeClosed && file.keep(rawDescriptor, identity)
+        if !isKept { note { () throws(SystemError) in try fileSystem.close(rawDescriptor) } }
+        file.site.wakeWaiters()
+        return failure.map { LockError($0, path: file.path, while: "release it cleanly") }
+    }
+}

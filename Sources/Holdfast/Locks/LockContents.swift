@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a lock file says, whoever wrote it: a record of ours, a bare decimal PID as the original protocol and many daemons
+// write it, nothing, or something else.
+
+package enum LockContents: Hashable, Sendable {
+    case record(LockRecord)
+    case pid(Int32)
+    case empty
+    /// Not a PID; why, as a clause.
+    case unreadable(String)
+
+    /// Files larger than this are not lock files.
+    package static let sizeLimit = 4096
+
+    /// Reads an open lock file.
+    package static func read(_ file: borrowing Descriptor) -> LockContents {
+        do throws(SystemError) {
+            return try unsafe withBuffer(sizeLimit + 1) { buffer throws(SystemError) in
+                let count = try unsafe file.readAll(into: buffer)
+                return unsafe LockContents(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+        } catch {
+            return .unreadable("cannot be read: \(error)")
+        }
+    }
+
+    /// Classifies the bytes of a lock file.
+    package init(_ bytes: UnsafeRawBufferPointer) {
+        if bytes.count > Self.sizeLimit {
+            self = .unreadable("is too large for a lock file")
+        } else if let record = unsafe LockRecord(bytes) {
+            self = .record(record)
+        } else if unsafe bytes.allSatisfy(isSpace) {
+            self = .empty
+        } else if let pid = unsafe Self.barePID(bytes) {
+            self = .pid(pid)
+        } else {
+            self = .unreadable("does not begin with a PID")
+        }
+    }
+
+    /// The decimal number that is all of line 1, with spaces around it at most.
+    private static func barePID(_ bytes: UnsafeRawBufferPointer) -> Int32? {
+        let line = unsafe bytes.prefix { $0 != UInt8(ascii: "\n") }
+        var text = unsafe Substring(decoding: line, as: UTF8.self)
+        text = text.drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let pid = Int32(text),
+            pid > 0
+        else { return nil }
+        return pid
+    }
+}
+
+private func isSpace(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: " ") || (9...13).contains(byte) || byte == 0
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the exclusive holder does with the record: reads what its predecessor left, takes the next token, writes its own,
+// and blanks line 1 at the end. Called only with the kernel lock held, so nobody else writes.
+
+internal import _HoldfastCShims
+
+extension LockFile {
+    /// Takes over the record of a file that we have just locked exclusively.
+    func record(_ file: consuming OpenLockFile, holder: HolderID) throws(LockError) -> LockAttempt {
+        let template = recordTemplate()
+        let previous = try previousRecord(in: file.descriptor, template)
+        if let family = previous.family, family != self.family { throw familyMismatch }
+        // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
+        // user of the other family cannot slip in beside it.
+        if previous.family == nil, try !lockOtherFamily(file.descriptor) { return .busy(file) }
+        var token: FencingToken?
+        var limit: UInt64 = 0
+        if role == .fenced {
+            var next = previous.token == .max ? .max : previous.token + 1
+            limit = previous.limit
+            if !previous.isOfThisBoot || next >= limit {
+                (next, limit) = try TokenReservation.reserve(above: previous.token, for: name, in: directory)
+            }
+            token = FencingToken(next)
+        }
+        do throws(SystemError) {
+            let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
+            try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+        } catch {
+            throw LockError(error, path: path, while: "record the holder")
+        }
+        return .acquired(
+            FileLock(
+                file,
+                of: self,
+                mode: .exclusive,
+                holder: holder,
+                token: token,
+                abandoned: previous.abandoned,
+                template,
+                isToBeClosed: previous.family == nil
+            )
+        )
+    }
+
+    var familyMismatch: LockError {
+        let other = family.other == .flock ? "flock" : "open-file-description locks"
+        return LockError(
+            .familyMismatch,
+            path: path,
+            reason: "its users lock it with \(other), which this lock does not see"
+        )
+    }
+
+    private struct Previous {
+        var size = 0
+        var family: Family?
+        var token: UInt64 = 0
+        var limit: UInt64 = 0
+        var isOfThisBoot = false
+        var abandoned: LockRecord?
+    }
+
+    private func previousRecord(
+        in file: borrowing Descriptor,
+        _ template: LockRecordTemplate
+    ) throws(LockError) -> Previous {
+        do throws(SystemError) {
+            return try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
+                var previous = Previous()
+                previous.size = try unsafe file.readAll(into: buffer)
+                let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<previous.size])
+                if let summary = unsafe LockRecordSummary(bytes) {
+                    previous.family = summary.family
+                    previous.token = summary.token
+                    previous.limit = summary.limit
+                    previous.isOfThisBoot = unsafe template.isOfSameBoot(as: summary, in: bytes)
+                    if !summary.isReleased { previous.abandoned = unsafe LockRecord(bytes) }
+                }
+                return previous
+            }
+        } catch {
+            throw LockError(error, path: path, while: "read its record")
+        }
+    }
+
+    /// False if a holder of the other family is in the way.
+    ///
+    /// A family that this file system lacks has no holders.
+    private func lockOtherFamily(_ file: borrowing Descriptor) throws(LockError) -> Bool {
+        do throws(LockError) {
+            return try lock(file, family.other)
+        } catch  where error.code == .unsupported {
+            return true
+        }
+    }
+
+    /// Writes our record over whatever is there, with one call.
+    func write(
+        _ template: LockRecordTemplate,
+        to file: borrowing Descriptor,
+        token: FencingToken?,
+        limit: UInt64,
+        mayBeLonger: Bool = false
+    ) throws(SystemError) {
+        try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
+            unsafe template.fill(
+                buffer,
+                token: token?.value ?? 0,
+                limit: limit,
+                acquiredMilliseconds: hf_wall_clock_milliseconds()
+            )
+            try unsafe file.writeAll(UnsafeRawBufferPointer(buffer))
+        }
+        // What stood there may have been longer, if it was not a record of ours.
+        if mayBeLonger { try file.truncate(to: Int64(LockRecordLayout.size)) }
+    }
+
+    /// The end of an exclusive lock: line 1 is blanked, or a PID file removed.
+    ///
+    /// The descriptor is closed afterwards.
+    func endRecord(of descriptor: Int32, pidLength: Int) throws(SystemError) {
+        if role == .pidFile, try unlinkIfOurs(descriptor) { return }
+        let fileSystem = directory.fileSystem
+        try unsafe withBuffer(pidLength) { blanks throws(SystemError) in
+            unsafe blanks.initializeMemory(as: UInt8.self, repeating: UInt8(ascii: " "))
+            _ = try retrying { () throws(SystemError) in
+                try unsafe fileSystem.write(
+                    descriptor,
+                    UnsafeRawBufferPointer(blanks),
+                    UnsafeRawBufferPointer(start: nil, count: 0),
+                    at: 0
+                )
+            }
+        }
+    }
+}

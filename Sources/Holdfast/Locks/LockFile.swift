@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A lock that the kernel keeps: flock(2) on a file that stays. It excludes, and is excluded by, everything else that locks
+// the file in the same way: flock(1), and the file locks of Go, Rust, Python and others.
+//
+// Invariants: the file is never deleted by this type; what is locked is what the path named after the grant; nothing but
+// a granted kernel lock is ever taken for one.
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+/// A lock file, which processes and tasks on one machine lock one after another.
+///
+/// The kernel releases the lock when its holder ends, however it ends; the next exclusive holder is then told
+/// (``FileLock/abandoned``). Each acquisition opens the file anew, so that tasks and threads exclude each other as
+/// processes do. Waiters of one process are served in the order in which they came.
+///
+///     let file = try LockFile("/var/lib/service/leader.lock")
+///     try await file.withLock { lock in
+///         try await lead(fence: lock.token)
+///     }
+///
+/// Advisory: it binds those who lock. On a network file system it is as good as that system's locks are.
+public final class LockFile: Sendable {
+    /// Which kernel lock is taken.
+    ///
+    /// Families do not exclude each other on Linux, so the file's record names its own.
+    public enum Family: Hashable, Sendable {
+        /// flock(2): what flock(1), cargo, Go, Rust and Python's `fcntl.flock` take.
+        case flock
+        /// fcntl(2) `F_OFD_SETLK` over the whole file: it also excludes POSIX record locks (`F_SETLK`).
+        case openFileDescription
+    }
+
+    /// What the file is for: that decides what an acquisition does beside locking.
+    package enum Role: Hashable, Sendable {
+        /// A public lock, which gives out fencing tokens.
+        case fenced
+        /// A lock beside something else; no tokens, so no flush and no companion.
+        case sidecar
+        /// A PID file: made locked, removed at release.
+        case pidFile
+    }
+
+    package let directory: Directory
+    package let name: FileName
+    package let family: Family
+    let role: Role
+    let label: String?
+    let site: LockSite
+    private let template = Mutex<LockRecordTemplate?>(nil)
+    private let idle = Mutex<OpenLockFile?>(nil)
+
+    /// Names a lock file.
+    ///
+    /// Nothing is opened or made until it is locked.
+    ///
+    /// - Parameters:
+    ///   - name: At most 248 bytes long, because of its companion `.NAME.guard`, which keeps the fencing tokens.
+    ///   - directory: Where it is or will be.
+    ///   - family: The kernel lock; everybody must use the same. A file that records another is refused.
+    ///   - label: What the holder is called in records and messages, up to 64 bytes; by default its executable's name.
+    /// - Throws: ``LockError`` `.refused` for too long a name, `.systemFailure` if the directory cannot be looked at.
+    public convenience init(
+        _ name: FileName,
+        in directory: Directory,
+        family: Family = .flock,
+        label: String? = nil
+    ) throws(LockError) {
+        try self.init(name, in: directory, family: family, label: label, role: .fenced)
+    }
+
+    /// Names a lock file by a path, whose directory is opened and must exist.
+    ///
+    /// - Throws: ``LockError`` as ``init(_:in:family:label:)``, and `.systemFailure` if the directory cannot be opened.
+    public convenience init(_ path: String, family: Family = .flock, label: String? = nil) throws(LockError) {
+        let (directory, name) = try Self.resolve(path)
+        try self.init(name, in: directory, family: family, label: label)
+    }
+
+    /// A lock for what stands beside it: no fencing tokens, no companion, no flush.
+    package convenience init(sidecar name: FileName, in directory: Directory) throws(LockError) {
+        try self.init(name, in: directory, family: .flock, label: nil, role: .sidecar)
+    }
+
+    package init(
+        _ name: FileName,
+        in directory: Directory,
+        family: Family,
+        label: String?,
+        role: Role
+    ) throws(LockError) {
+        let path = directory.path(of: name)
+        guard role == .sidecar || name.companion("guard") != nil else {
+            throw LockError(.refused, path: path, reason: "the name is longer than 248 bytes")
+        }
+        self.directory = directory
+        self.name = name
+        self.family = family
+        self.label = label
+        self.role = role
+        do throws(SystemError) {
+            site = try LockSite.of(name, in: directory)
+        } catch {
+            throw LockError(error, path: path, while: "look at its directory")
+        }
+    }
+
+    package static func resolve(_ path: String) throws(LockError) -> (Directory, FileName) {
+        do throws(SystemError) {
+            return try Directory.resolve(path)
+        } catch {
+            throw LockError(error, path: path, while: "open its directory")
+        }
+    }
+
+    /// The path of the lock file.
+    public var path: String { directory.path(of: name) }
+}
+
+extension LockFile {
+    /// The record of this process, made once and again after a fork.
+    func recordTemplate() -> LockRecordTemplate {
+        template.withLock { template in
+            if let template, template.pid == getpid() { return template }
+            let process = ProcessIdentity.current
+            let made = LockRecordTemplate(
+                process: process,
+                family: family,
+                label: label ?? ProcessIdentity.name(of: process.pid) ?? "?"
+            )
+            template = made
+            return made
+        }
+    }
+}
+
+extension LockFile {
+    /// The file that an earlier exclusive lock left open, unlocked, for the next: that saves the next its open and close.
+    func takeIdle() -> OpenLockFile? {
+        guard let kept = idle.withLock({ $0.take() }) else { return nil }
+        // After a fork it is the parent's description too: a lock on it would be one with the parent's.
+        if kept.owner != getpid() { return nil }
+        return kept
+    }
+
+    /// Unlocks a file and keeps it open for the next exclusive lock.
+    ///
+    /// False if it must be closed instead.
+    ///
+    /// Waiters in other processes hear of the release by the write that blanked line 1, a moment before.
+    func keep(_ descriptor: Int32, _ identity: FileIdentity) -> Bool {
+        guard role == .fenced else { return false }
+        let fileSystem = directory.fileSystem
+        do throws(SystemError) {
+            try fileSystem.unlock(descriptor, family.kind)
+        } catch {
+            return false
+        }
+        return idle.withLock { idle in
+            if idle != nil { return false }
+            idle = OpenLockFile(Descriptor(fileSystem, owning: descriptor), identity: identity)
+            return true
+        }
+    }
+}
+
+extension LockFile.Family {
+    var kind: LockKind {
+        switch self {
+        case .flock: .flock
+        case .openFileDescription: .openFileDescription
+        }
+    }
+
+    var other: Self {
+        switch self {
+        case .flock: .openFileDescription
+        case .openFileDescription: .flock
+        }
+    }
+}

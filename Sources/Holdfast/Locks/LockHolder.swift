@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who holds a lock, for messages and for an operator: the record in the file and the kernel's lock table, side by side.
+
+internal import _HoldfastCShims
+
+/// Who holds a lock, as far as it can be told, and how that is known.
+public struct LockHolder: Hashable, Sendable {
+    /// Its PID in our PID namespace if the kernel told it, else in its own.
+    public var pid: Int32?
+    /// The name of its executable, or the label that it recorded.
+    public var name: String?
+    /// What it recorded about itself, if the file has a record that is not released.
+    public var record: LockRecord?
+    /// Whether the kernel's lock table (`/proc/locks`) names it; otherwise only the record, or nothing, does.
+    public var isNamedByKernel: Bool
+    /// What there is to say of it in words, when neither names a process.
+    public var note: String?
+
+    package init(
+        pid: Int32? = nil,
+        name: String? = nil,
+        record: LockRecord? = nil,
+        isNamedByKernel: Bool = false,
+        note: String? = nil
+    ) {
+        self.pid = pid
+        self.name = name
+        self.record = record
+        self.isNamedByKernel = isNamedByKernel
+        self.note = note
+    }
+}
+
+extension LockHolder: CustomStringConvertible {
+    /// For example `process 1234 (holdfastctl), since 2026-02-03T04:05:06Z, by its record and the kernel`.
+    public var description: String {
+        guard let pid else { return note ?? "a process that cannot be seen from here" }
+        var text = "process \(pid)"
+        if let name { text += " (\(name))" }
+        if let record { text += ", since \(utcTime(record.acquiredMilliseconds))" }
+        switch (isNamedByKernel, record) {
+        case (true, .some): text += ", by its record and the kernel"
+        case (true, nil): text += ", by the kernel"
+        case (false, .some): text += ", by its record alone"
+        case (false, nil): text += ", by the PID in the file alone"
+        }
+        if let note { text += " (\(note))" }
+        return text
+    }
+}
+
+extension LockHolder {
+    /// Merges what the record and the kernel say about the holder of an open lock file.
+    package static func find(_ file: borrowing Descriptor) -> LockHolder {
+        let recorded = LockContents.read(file)
+        let kernelPID = (try? file.status()).flatMap { file.fileSystem.lockHolder(of: $0.identity) }
+        var holder = LockHolder(pid: kernelPID, isNamedByKernel: kernelPID != nil)
+        switch recorded {
+        case .record(let record) where !record.isReleased:
+            if let kernelPID, kernelPID != record.process.pid {
+                holder.note = "the record says process \(record.process.pid)"
+            } else {
+                holder.pid = record.process.pid
+                holder.name = record.label
+                holder.record = record
+            }
+        case .pid(let pid) where kernelPID == nil:
+            holder.pid = pid
+        default: break
+        }
+        if let pid = holder.pid, holder.name == nil { holder.name = ProcessIdentity.name(of: pid) }
+        return holder
+    }
+}
+
+/// A time in milliseconds since 1970, spelt `2026-02-03T04:05:06Z`.
+///
+/// strftime(3) knows the calendar; this library does not.
+package func utcTime(_ milliseconds: UInt64) -> String {
+    guard let seconds = time_t(exactly: milliseconds / 1000) else { return "an unknown time" }
+    var time = seconds
+    var fields = unsafe tm()
+    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
+        guard
+            let start = text.baseAddress, unsafe gmtime_r(&time, &fields) != nil,
+            unsafe strftime(start, text.count, "%Y-%m-%dT%H:%M:%SZ", &fields) > 0
+        else { return "an unknown time" }
+        return unsafe String(cString: start)
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one thread of a process that waits for locks on behalf of all its tasks and threads.
+//
+// Kernel file locks cannot be polled for. What can be seen is the close that releases them (inotify(7) IN_CLOSE, also of
+// a process that dies), so a waited-for file is watched, and each event is followed by an attempt. The kernel reports the
+// close before it drops the lock, so a busy attempt is repeated a few times at once. A slow poll covers what events do
+// not show: LOCK_UN without a close, other machines, no inotify.
+//
+// Invariants: only this thread makes attempts for waiters, for the head of each queue; a lock that is granted when its
+// waiter has given up goes to nobody and is released.
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+final class LockReactor: Sendable {
+    private let pid: Int32
+    private let wakeUp: (read: Int32, write: Int32)
+    private let inotify: Int32
+    private let inbox = Mutex<[LockSite]>([])
+
+    private static let instance = Mutex<LockReactor?>(nil)
+
+    /// The reactor of this process; after a fork, that of the child.
+    static func current() throws(SystemError) -> LockReactor {
+        let result: Result<LockReactor, SystemError> = instance.withLock { instance in
+            if let instance, instance.pid == getpid() { return .success(instance) }
+            do throws(SystemError) {
+                let made = try LockReactor()
+                instance = made
+                return .success(made)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    private init() throws(SystemError) {
+        pid = getpid()
+        var ends: (Int32, Int32) = (-1, -1)
+        let made = unsafe withUnsafeMutableBytes(of: &ends) { ends in
+            unsafe ends.withMemoryRebound(to: Int32.self) { ends in
+                guard let start = ends.baseAddress else { return Int32(-1) }
+                return unsafe hf_event_open(start)
+            }
+        }
+        if made != 0 { throw SystemError(call: "eventfd", code: hf_errno()) }
+        wakeUp = ends
+        // Without inotify (too many instances, another platform) the poll alone finds the releases.
+        inotify = hf_watch_open()
+        let context = unsafe Unmanaged.passRetained(self).toOpaque()
+        let error = unsafe hf_start_thread(
+            { context in
+                unsafe Unmanaged<LockReactor>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            },
+            context
+        )
+        if error != 0 {
+            _ = hf_close(ends.0)
+            if ends.1 != ends.0 { _ = hf_close(ends.1) }
+            if inotify >= 0 { _ = hf_close(inotify) }
+            unsafe Unmanaged<LockReactor>.fromOpaque(context).release()
+            throw SystemError(call: "pthread_create", code: error)
+        }
+    }
+
+    /// Has the reactor look at a site soon: somebody new waits there, or its lock was released.
+    func attend(to site: LockSite) {
+        inbox.withLock { $0.append(site) }
+        hf_event_signal(wakeUp.write)
+    }
+
+    private func run() {
+        var watches: [ObjectIdentifier: LockWatch] = [:]
+        while true {
+            for site in inbox.withLock({ sites in exchange(&sites, with: []) }) {
+                let id = ObjectIdentifier(site)
+                let watch = watches[id] ?? LockWatch(site)
+                watches[id] = watch
+                watch.isDue = true
+            }
+            let fired = drainEvents()
+            for watch in watches.values where fired.contains(watch.descriptor ?? -2) || fired.contains(-1) {
+                watch.isDue = true
+            }
+            let now = ContinuousClock.now
+            for (id, watch) in watches where watch.isDue || watch.nextAttempt <= now || watch.hasExpired(at: now) {
+                if watch.serve(inotify: inotify) == .nobodyWaits {
+                    watches[id] = nil
+                    unwatch(watch, stillWatched: watches.values)
+                }
+            }
+            hf_wait_readable(wakeUp.read, inotify, nanoseconds(until: watches.values.compactMap(\.wakeTime).min()))
+            hf_event_clear(wakeUp.read)
+        }
+    }
+
+    private func drainEvents() -> Set<Int32> {
+        var fired: Set<Int32> = []
+        guard inotify >= 0 else { return fired }
+        unsafe withUnsafeTemporaryAllocation(of: Int32.self, capacity: 256) { descriptors in
+            while let start = descriptors.baseAddress {
+                let count = Int(unsafe hf_watch_drain(inotify, start, 256))
+                for index in 0..<count { unsafe fired.insert(descriptors[index]) }
+                if count == 0 { break }
+            }
+        }
+        return fired
+    }
+
+    /// Two names of one inode share a watch descriptor, so it goes with the last.
+    private func unwatch(_ watch: LockWatch, stillWatched: Dictionary<ObjectIdentifier, LockWatch>.Values) {
+        guard let descriptor = watch.descriptor, !stillWatched.contains(where: { $0.descriptor == descriptor }) else {
+            return
+        }
+        _ = hf_watch_remove(inotify, descriptor)
+    }
+}
+
+private func nanoseconds(until instant: ContinuousClock.Instant?) -> Int64 {
+    guard let instant else { return -1 }
+    let (seconds, attoseconds) = max(.zero, ContinuousClock.now.duration(to: instant)).components
+    return min(seconds, 3600) * 1_000_000_000 + attoseconds / 1_000_000_000
+}

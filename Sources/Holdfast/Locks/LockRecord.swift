@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the exclusive holder of a lock file wrote into it. It is diagnostics: the kernel says who holds the lock, the
+// record says who that is, and line 1 tells a clean release (blank) from a holder that died.
+
+internal import _HoldfastCShims
+
+/// What the exclusive holder of a lock file left in it about itself.
+public struct LockRecord: Hashable, Sendable {
+    /// The holder.
+    public var process: ProcessIdentity
+    /// What the holder called itself: its executable's name unless it chose a label.
+    public var label: String
+    /// The token of that acquisition, nil if the file gives out none.
+    public var token: FencingToken?
+    /// When it was acquired, in milliseconds since 1970 by the holder's wall clock.
+    public var acquiredMilliseconds: UInt64
+    /// Whether the holder blanked line 1: it released the lock.
+    ///
+    /// False while it is held, and for ever after its death.
+    public var isReleased: Bool
+    /// Which kernel lock the holder took.
+    public var family: LockFile.Family
+}
+
+/// Where things stand in the bytes of a record: line 1 the PID alone, as tools for PID files read it, line 2 the rest.
+///
+///     1234
+///     holdfast-lock 1 <checksum> token=… limit=… acquired=… boot=… family=… pid=… pidns=… timens=… start=… pidfd=… label=…
+///
+/// The checksum is CRC-64/NVME over line 2 from behind it to the end. Line 1 stands outside, because a release changes
+/// it alone. A record of format 1 is always ``size`` bytes; fields up to `family` have fixed columns.
+package enum LockRecordLayout {
+    package static let size = 512
+    static let maximumLabelLength = 64
+    static let magic = "holdfast-lock 1 "
+    /// Columns of line 2.
+    static let checksum = 16..<32
+    static let token = 39..<59
+    static let limit = 66..<86
+    static let acquired = 96..<116
+    static let boot = 122..<158
+    static let family = 166..<171
+    static let unknownBoot = String(repeating: "-", count: 36)
+}
+
+/// A record of this process with everything filled in that does not change from one acquisition to the next.
+package struct LockRecordTemplate: Sendable {
+    package let pid: Int32
+    package let pidLength: Int
+    private let bytes: [UInt8]
+    private let line2: Int
+
+    package init(process: ProcessIdentity, family: LockFile.Family, label: String) {
+        typealias Layout = LockRecordLayout
+        pid = process.pid
+        let line1 = "\(process.pid)\n"
+        pidLength = line1.utf8.count - 1
+        line2 = line1.utf8.count
+        var text = line1 + Layout.magic + String(repeating: "0", count: 16)
+        for field in [" token=", " limit=", " acquired="] { text += field + String(repeating: "0", count: 20) }
+        text += " boot=\(process.bootID ?? Layout.unknownBoot) family=\(family.column) pid=\(process.pid)"
+        if let namespace = process.pidNamespace { text += " pidns=\(namespace)" }
+        if let namespace = process.timeNamespace { text += " timens=\(namespace)" }
+        if let start = process.startTime { text += " start=\(start)" }
+        if let inode = process.pidfdInode { text += " pidfd=\(inode)" }
+        text += " label="
+        var bytes = Array(text.utf8)
+        bytes += label.utf8.prefix(Layout.maximumLabelLength).map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }
+        bytes += repeatElement(UInt8(ascii: " "), count: Layout.size - 1 - bytes.count)
+        bytes.append(UInt8(ascii: "\n"))
+        self.bytes = bytes
+    }
+
+    /// Fills in one acquisition.
+    ///
+    /// `buffer` holds ``LockRecordLayout/size`` bytes.
+    package func fill(
+        _ buffer: UnsafeMutableRawBufferPointer,
+        token: UInt64,
+        limit: UInt64,
+        acquiredMilliseconds: UInt64
+    ) {
+        unsafe buffer.copyBytes(from: bytes)
+        let text = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[line2...])
+        func store(_ value: UInt64, _ range: Range<Int>, radix: UInt64 = 10) {
+            unsafe UnsafeMutableRawBufferPointer(rebasing: text[range]).storeColumn(value, radix: radix)
+        }
+        store(token, LockRecordLayout.token)
+        store(limit, LockRecordLayout.limit)
+        store(acquiredMilliseconds, LockRecordLayout.acquired)
+        store(unsafe recordChecksum(UnsafeRawBufferPointer(text)), LockRecordLayout.checksum, radix: 16)
+    }
+
+    /// Whether a record was written in the boot that this one is.
+    func isOfSameBoot(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        let range = LockRecordLayout.boot
+        let ours = bytes[line2 + range.lowerBound..<line2 + range.upperBound]
+        return unsafe buffer[summary.line2 + range.lowerBound..<summary.line2 + range.upperBound].elementsEqual(ours)
+    }
+}
+
+/// What the next acquisition needs of the record that it finds, read without allocating.
+package struct LockRecordSummary: Sendable {
+    package let isReleased: Bool
+    package let token: UInt64
+    package let limit: UInt64
+    package let acquiredMilliseconds: UInt64
+    package let family: LockFile.Family
+    let line2: Int
+
+    /// Nil if the bytes are not a whole record with the right checksum.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        typealias Layout = LockRecordLayout
+        guard bytes.count == Layout.size else { return nil }
+        guard let end = unsafe bytes.prefix(12).firstIndex(of: UInt8(ascii: "\n")), end > 0 else { return nil }
+        line2 = end + 1
+        let line2 = line2
+        let text = unsafe UnsafeRawBufferPointer(rebasing: bytes[line2...])
+        func column(_ range: Range<Int>, radix: UInt64 = 10) -> UInt64? {
+            unsafe UnsafeRawBufferPointer(rebasing: text[range]).column(radix: radix)
+        }
+        guard
+            unsafe text.starts(with: Layout.magic.utf8),
+            let checksum = column(Layout.checksum, radix: 16), unsafe checksum == recordChecksum(text),
+            let token = column(Layout.token), let limit = column(Layout.limit),
+            let acquired = column(Layout.acquired),
+            let family = unsafe LockFile.Family(column: text[Layout.family])
+        else { return nil }
+        isReleased = unsafe bytes[0] == UInt8(ascii: " ")
+        self.token = token
+        self.limit = limit
+        self.acquiredMilliseconds = acquired
+        self.family = family
+    }
+}
+
+extension LockRecord {
+    /// Reads a whole record, or nil if the bytes are none or do not fit their checksum.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        guard let summary = unsafe LockRecordSummary(bytes) else { return nil }
+        let text = unsafe String(decoding: bytes[summary.line2...], as: UTF8.self)
+        guard let labelStart = text.firstRange(of: " label=") else { return nil }
+        var fields: [Substring: Substring] = [:]
+        for field in text[..<labelStart.lowerBound].split(separator: " ") {
+            let parts = field.split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { fields[parts[0]] = parts[1] }
+        }
+        guard let pid = fields["pid"].flatMap({ Int32($0) }), pid > 0 else { return nil }
+        var process = ProcessIdentity(pid: pid)
+        process.bootID = fields["boot"].flatMap { $0 == LockRecordLayout.unknownBoot ? nil : String($0) }
+        process.pidNamespace = fields["pidns"].flatMap { UInt64($0) }
+        process.timeNamespace = fields["timens"].flatMap { UInt64($0) }
+        process.startTime = fields["start"].flatMap { UInt64($0) }
+        process.pidfdInode = fields["pidfd"].flatMap { UInt64($0) }
+        var label = text[labelStart.upperBound...]
+        while label.last == " " || label.last == "\n" { label.removeLast() }
+        self.process = process
+        self.label = String(label)
+        token = summary.token == 0 ? nil : FencingToken(summary.token)
+        acquiredMilliseconds = summary.acquiredMilliseconds
+        isReleased = summary.isReleased
+        family = summary.family
+    }
+}
+
+private func recordChecksum(_ line2: UnsafeRawBufferPointer) -> UInt64 {
+    var checksum = Checksum()
+    unsafe checksum.update(UnsafeRawBufferPointer(rebasing: line2[LockRecordLayout.checksum.upperBound...]))
+    return checksum.value
+}
+
+extension LockFile.Family {
+    /// Five bytes, as the record has them.
+    var column: String {
+        switch self {
+        case .flock: "flock"
+        case .openFileDescription: "ofd  "
+        }
+    }
+
+    init?(column: Slice<UnsafeRawBufferPointer>) {
+        if unsafe column.elementsEqual("flock".utf8) {
+            self = .flock
+        } else if unsafe column.elementsEqual("ofd  ".utf8) {
+            self = .openFileDescription
+        } else {
+            return nil
+        }
+    }
+}

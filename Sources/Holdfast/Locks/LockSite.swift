@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the LockFiles of one path share within this process: the queue of waiters, and who holds the lock, so that a task
+// that would wait for itself is told so.
+
+internal import Synchronization
+
+/// One path that is locked in this process.
+final class LockSite: Sendable {
+    private struct Key: Hashable {
+        let fileSystem: ObjectIdentifier?
+        let directory: FileIdentity
+        let name: FileName
+    }
+
+    private struct Reference {
+        weak var site: LockSite?
+    }
+
+    private struct State: ~Copyable {
+        var queue = LockQueue<ContinuousClock.Instant>()
+        var waiters: [LockQueue<ContinuousClock.Instant>.Ticket: LockWaiter] = [:]
+        var holders: [HolderID] = []
+        var candidate: OpenLockFile?
+    }
+
+    private static let sites = Mutex<[Key: Reference]>([:])
+    private let key: Key
+    private let state = Mutex(State())
+    private let waiterCount = Atomic(0)
+
+    private init(_ key: Key) {
+        self.key = key
+    }
+
+    deinit {
+        let key = key
+        Self.sites.withLock { sites in
+            if sites[key]?.site == nil { sites[key] = nil }
+        }
+    }
+
+    /// The site of a name.
+    ///
+    /// Two paths to one directory share it.
+    static func of(_ name: FileName, in directory: Directory) throws(SystemError) -> LockSite {
+        let fileSystem = directory.fileSystem
+        let key = Key(
+            fileSystem: type(of: fileSystem) is AnyClass ? ObjectIdentifier(fileSystem as AnyObject) : nil,
+            directory: try directory.descriptor.status().identity,
+            name: name
+        )
+        return sites.withLock { sites in
+            if let site = sites[key]?.site { return site }
+            let site = LockSite(key)
+            sites[key] = Reference(site: site)
+            return site
+        }
+    }
+}
+
+extension LockSite {
+    /// Whether somebody in this process waits, and must be served first.
+    var hasWaiters: Bool { waiterCount.load(ordering: .acquiring) > 0 }
+
+    func hold(_ holder: HolderID) {
+        state.withLock { $0.holders.append(holder) }
+    }
+
+    func letGo(_ holder: HolderID) {
+        state.withLock { state in
+            if let index = state.holders.firstIndex(of: holder) { state.holders.remove(at: index) }
+        }
+    }
+
+    func isHeld(by holder: HolderID) -> Bool {
+        state.withLock { $0.holders.contains(holder) }
+    }
+
+    /// Leaves an open file for the next attempt.
+    func offer(_ candidate: consuming OpenLockFile) {
+        var offered: OpenLockFile? = consume candidate
+        state.withLock { state in
+            if state.candidate == nil { state.candidate = offered.take() }
+        }
+    }
+
+    func takeCandidate() -> OpenLockFile? {
+        state.withLock { $0.candidate.take() }
+    }
+
+    /// Tells the reactor that a lock of this process was released, if anybody here waits for it.
+    func wakeWaiters() {
+        if hasWaiters { try? LockReactor.current().attend(to: self) }
+    }
+}
+
+extension LockSite {
+    typealias Ticket = LockQueue<ContinuousClock.Instant>.Ticket
+
+    func draw() -> Ticket {
+        state.withLock { $0.queue.draw() }
+    }
+
+    /// Puts a waiter last.
+    ///
+    /// False if it was cancelled before.
+    func enqueue(_ waiter: LockWaiter) -> Bool {
+        state.withLock { state in
+            guard state.queue.enqueue(waiter.ticket, deadline: waiter.deadline) == .waiting else { return false }
+            state.waiters[waiter.ticket] = waiter
+            waiterCount.store(state.queue.count, ordering: .releasing)
+            return true
+        }
+    }
+
+    /// The waiter that the next grant is for.
+    var head: LockWaiter? {
+        state.withLock { state in state.queue.head.flatMap { state.waiters[$0] } }
+    }
+
+    var nextDeadline: ContinuousClock.Instant? {
+        state.withLock { $0.queue.nextDeadline }
+    }
+
+    /// Takes a waiter out because it gets the lock or an error; nil if it has its outcome already.
+    func settle(_ ticket: Ticket) -> LockWaiter? {
+        state.withLock { state in
+            guard state.queue.settle(ticket) else { return nil }
+            waiterCount.store(state.queue.count, ordering: .releasing)
+            return state.waiters.removeValue(forKey: ticket)
+        }
+    }
+
+    /// Takes a waiter out because its task was cancelled; nil if it has its outcome already, or is not enqueued yet.
+    func cancel(_ ticket: Ticket) -> LockWaiter? {
+        state.withLock { state in
+            guard state.queue.cancel(ticket) else { return nil }
+            waiterCount.store(state.queue.count, ordering: .releasing)
+            return state.waiters.removeValue(forKey: ticket)
+        }
+    }
+
+    /// Takes out those whose deadline has come.
+    func expire() -> [LockWaiter] {
+        state.withLock { state in
+            let tickets = state.queue.expire(at: .now)
+            waiterCount.store(state.queue.count, ordering: .releasing)
+            return tickets.compactMap { state.waiters.removeValue(forKey: $0) }
+        }
+    }
+}

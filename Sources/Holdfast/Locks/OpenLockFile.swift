@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A lock file that was opened and found to be a regular file. Its identity cannot change, and its inode number cannot be
+// given to another file, while it is open.
+
+internal import _HoldfastCShims
+
+/// An open lock file, locked or not.
+struct OpenLockFile: ~Copyable, Sendable {
+    let descriptor: Descriptor
+    let identity: FileIdentity
+    /// The process that opened it.
+    ///
+    /// After a fork the child's copy is the same description, so locks on it are the parent's.
+    let owner: Int32
+
+    /// - Throws: ``SystemError``, ENODEV if it is not a regular file.
+    init(_ descriptor: consuming Descriptor) throws(SystemError) {
+        let status = try descriptor.status()
+        if status.kind != .regular { throw SystemError(call: "fstat", code: ENODEV) }
+        self.init(descriptor, identity: status.identity)
+    }
+
+    init(_ descriptor: consuming Descriptor, identity: FileIdentity) {
+        self.descriptor = descriptor
+        self.identity = identity
+        owner = getpid()
+    }
+
+    /// Gives up ownership: the caller closes it.
+    consuming func relinquish() -> Int32 {
+        descriptor.relinquish()
+    }
+
+    /// Whether the name is still this file's.
+    borrowing func isNamed(_ name: FileName, in directory: Directory) throws(SystemError) -> Bool {
+        try directory.identity(of: name) == identity
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Removing the lock of a dead process, so that no live one's is ever removed.
+//
+// The order is the protocol. To read a PID, judge it dead and then take the path away is not sound: between the judgement
+// and the removal another cleaner may have removed that file and its new owner made another, and the path is then the
+// live one's. Renaming first, and looking afterwards, is no better: the live lock has left its name already.
+//
+//   1. lock the permanent guard `.NAME.guard`: cleaners act one after another
+//   2. open the lock file without following a link, keep it open, take its kernel lock: who holds that lives, whatever the
+//      PID says, and while we hold it nobody adopts the file
+//   3. read the record
+//   4. prove its process dead: from here its owner cannot act any more
+//   5. only then compare what the path names with what we hold open
+//   6. rename it to a unique `.removing` name, look once more that it is the same file, unlink it
+//   7. let go of the guard
+
+internal import _HoldfastCShims
+
+/// What the cleanup of one lock file found and did.
+///
+/// Everything but `removed` left the file as it was.
+public enum StaleCleanup: Hashable, Sendable {
+    /// The process is proven dead, and its lock file is gone.
+    case removed(ProcessIdentity)
+    /// Somebody holds it, or its process lives.
+    case alive(LockHolder)
+    /// A lock file that nobody holds and whose last holder released it. It is kept: it stays for the next.
+    case free
+    /// There is no such file, or somebody else removed it meanwhile.
+    case absent
+    /// It is not a lock file: a symbolic link, not a regular file, too large, without a PID. Why, as a clause.
+    case refused(String)
+    /// Nothing proves the process dead, nor alive. Why, as a clause.
+    case unknown(String)
+}
+
+extension PIDFile {
+    /// Removes the lock file if its process is proven dead.
+    ///
+    /// For lock files of any kind: a bare PID, a ``PIDFile``, or a ``LockFile``, whose tokens go on from its companion
+    /// `.NAME.guard`. May be called by many processes at once; one removes, the others find the file absent.
+    /// About 20 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
+    ///
+    /// - Returns: What was found and done.
+    /// - Throws: ``LockError`` `.systemFailure`, `.unsupported` or `.timedOut` (the guard); the file is left alone then, or
+    ///   gone if its removal was begun.
+    public func removeIfStale() throws(LockError) -> StaleCleanup {
+        let first = try examine()
+        // Without a proof of death there is nothing to do, and no reason to make a guard.
+        guard case .removed = first else { return first }
+        let companion = try LockGuard.acquire(for: file.name, in: file.directory)
+        let outcome = try examineAndRemove()
+        sweepLeftovers()
+        _ = consume companion
+        return outcome
+    }
+
+    private func examine() throws(LockError) -> StaleCleanup {
+        try withEvidence { (_, outcome) throws(LockError) in outcome }
+    }
+
+    private func examineAndRemove() throws(LockError) -> StaleCleanup {
+        try withEvidence { (descriptor, outcome) throws(LockError) in
+            guard case .removed = outcome else { return outcome }
+            return try remove(descriptor, outcome)
+        }
+    }
+
+    /// Steps 2 to 4, with the file open and locked while the body runs.
+    private func withEvidence(
+        _ body: (borrowing Descriptor, StaleCleanup) throws(LockError) -> StaleCleanup
+    ) throws(LockError) -> StaleCleanup {
+        let directory = file.directory
+        do throws(SystemError) {
+            // Looked at before it is opened: to open a device or a FIFO may do something.
+            guard let status = try directory.status(of: file.name) else { return .absent }
+            if status.kind == .symbolicLink { return .refused("is a symbolic link") }
+            if status.kind != .regular { return .refused("is not a regular file") }
+            if status.size > LockContents.sizeLimit { return .refused("is too large for a lock file") }
+        } catch {
+            throw LockError(error, path: file.path, while: "look at it")
+        }
+        let opened: Descriptor
+        do throws(SystemError) {
+            opened = try directory.open(file.name, .read)
+        } catch {
+            switch error.code {
+            case ENOENT: return .absent
+            case ELOOP: return .refused("is a symbolic link")
+            default: throw LockError(error, path: file.path, while: "open it")
+            }
+        }
+        if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened)) }
+        return try body(opened, verdict(LockContents.read(opened)))
+    }
+
+    /// Takes the kernel lock, unless somebody has it, of either family.
+    private func isLockedByAnother(_ opened: borrowing Descriptor) throws(LockError) -> Bool {
+        do throws(SystemError) {
+            if try !opened.tryLock(.flock, exclusive: true) { return true }
+        } catch {
+            throw LockError.cannotLock(error, path: file.path)
+        }
+        // Where that cannot be asked there are no such locks.
+        return (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) ?? false
+    }
+
+    /// Steps 3 and 4 for a file that nobody has locked.
+    private func verdict(_ contents: LockContents) -> StaleCleanup {
+        let process: ProcessIdentity
+        var holder: LockHolder
+        switch contents {
+        case .record(let record):
+            if record.isReleased { return .free }
+            process = record.process
+            holder = LockHolder(pid: process.pid, name: record.label, record: record)
+        case .pid(let pid):
+            process = ProcessIdentity(pid: pid)
+            holder = LockHolder(pid: pid, name: ProcessIdentity.name(of: pid))
+        case .empty: return .refused("is empty")
+        case .unreadable(let reason): return .refused(reason)
+        }
+        switch Liveness.of(process, onSharedFileSystem: file.directory.isShared) {
+        case .dead: return .removed(process)
+        case .unknown(let reason): return .unknown(reason)
+        case .alive(let evidence):
+            holder.note = evidence
+            return .alive(holder)
+        }
+    }
+
+    /// Steps 5 and 6.
+    private func remove(_ stale: borrowing Descriptor, _ outcome: StaleCleanup) throws(LockError) -> StaleCleanup {
+        let directory = file.directory
+        guard let removing = file.name.uniqueCompanion("removing") else { return .refused("its name is too long") }
+        do throws(SystemError) {
+            let identity = try stale.status().identity
+            guard try directory.status(of: file.name)?.identity == identity else { return .absent }
+            do throws(SystemError) {
+                try directory.rename(file.name, to: removing, replacing: false)
+            } catch  where error.isAny(of: EINVAL, ENOSYS, ENOTSUP) {
+                // No RENAME_NOREPLACE here; nobody else chooses this name.
+                try directory.rename(file.name, to: removing, replacing: true)
+            }
+            guard try directory.status(of: removing)?.identity == identity else {
+                // Somebody who ignores kernel locks and guards moved another file there: give it back.
+                try? directory.rename(removing, to: file.name, replacing: false)
+                return .unknown("somebody replaced it during the cleanup")
+            }
+            try directory.unlink(removing)
+            return outcome
+        } catch {
+            if error.code == ENOENT { return .absent }
+            throw LockError(error, path: file.path, while: "remove it")
+        }
+    }
+
+    /// Removes what a cleaner or publisher that died in the middle left.
+    ///
+    /// With the guard held no other cleaner lives; a publisher's file has its name for microseconds, and it finds out
+    /// if that is gone.
+    private func sweepLeftovers() {
+        guard let names = try? file.directory.names() else { return }
+        for name in names where file.name.isUniqueCompanion(name, suffix: "removing") {
+            if let leftover = FileName(name) { try? file.directory.unlink(leftover) }
+        }
+    }
+}

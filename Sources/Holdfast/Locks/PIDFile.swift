@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The PID file: a lock file whose first line is the decimal PID of the one process that runs.
+
+/// A PID file that is a kernel lock, and that cleans up after processes that died.
+///
+/// Its first line is the PID alone, so that every tool that reads PID files reads it. Unlike the usual kind it is locked
+/// with flock(2) before it gets its name, so it is never empty, and a process that died, was reused or lives in another
+/// PID namespace is never mistaken for another. A bare PID file of somebody else's is respected while its process lives,
+/// and taken over when that is proven dead.
+///
+///     let pidFile = try PIDFile("/run/service.pid")
+///     let lock = try pidFile.lock(deadline: .now)
+///     defer { withExtendedLifetime(lock) {} }
+public struct PIDFile: Sendable {
+    let file: LockFile
+
+    /// Names a PID file.
+    ///
+    /// Nothing is opened or made until it is locked.
+    ///
+    /// - Parameters:
+    ///   - name: At most 248 bytes long.
+    ///   - directory: Where it is or will be.
+    /// - Throws: ``LockError`` `.refused` for too long a name, `.systemFailure` if the directory cannot be looked at.
+    public init(_ name: FileName, in directory: Directory) throws(LockError) {
+        file = try LockFile(name, in: directory, family: .flock, label: nil, role: .pidFile)
+    }
+
+    /// Names a PID file by a path, whose directory is opened and must exist.
+    ///
+    /// - Throws: ``LockError`` as ``init(_:in:)``, and `.systemFailure` if the directory cannot be opened.
+    public init(_ path: String) throws(LockError) {
+        let (directory, name) = try LockFile.resolve(path)
+        try self.init(name, in: directory)
+    }
+
+    /// Makes the PID file, or takes over a dead process's, if that is possible at once.
+    ///
+    /// About eight system calls, no flush: after a power cut a PID file means nothing. The lock has no fencing token; its
+    /// release removes the file.
+    ///
+    /// - Returns: The held lock, or who is in the way.
+    /// - Throws: ``LockError``: `.unsupported`, `.refused` (a symbolic link, no regular file, no PID in it),
+    ///   `.familyMismatch`, `.compromised` or `.systemFailure`; nothing is held then.
+    public func tryLock() throws(LockError) -> FileLock.Attempt {
+        try file.tryLock()
+    }
+
+    /// Makes the PID file, or takes over a dead process's; blocks this thread until that is possible.
+    ///
+    /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
+    /// - Returns: The held lock.
+    /// - Throws: ``LockError``: `.timedOut`, `.reentrant`, or as ``tryLock()``; nothing is held then.
+    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> FileLock {
+        try file.lock(deadline: deadline)
+    }
+
+    /// Makes the PID file, or takes over a dead process's; suspends this task until that is possible.
+    ///
+    /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
+    /// - Returns: The held lock.
+    /// - Throws: ``LockError``: `.timedOut`, `.cancelled`, `.reentrant`, or as ``tryLock()``; nothing is held then.
+    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> FileLock {
+        try await file.lock(deadline: deadline)
+    }
+
+    /// The path of the file.
+    public var path: String { file.path }
+}

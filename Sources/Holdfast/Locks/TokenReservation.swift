@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The durable high-water mark of a lock's tokens, in the permanent companion `.NAME.guard`.
+//
+// Invariant: a token below the mark on the device may have been given out; none at or above it has. So the mark is moved
+// up by a block and flushed before the first token of the block is used, and after a power cut tokens go on from the
+// mark. Within a boot the last token stands in the lock file's record, in the page cache that every process shares.
+//
+// Two copies, in separate pages, are written in turn: a write that a power cut tears leaves the other one. The companion
+// outlives the lock file, so that tokens grow on when that is cleaned away, deleted or overwritten.
+
+internal import _HoldfastCShims
+
+package enum TokenReservation {
+    /// How many tokens one flush pays for.
+    package static let blockSize: UInt64 = 1 << 20
+    /// `holdfast-tokens 1 <checksum> limit=<20 digits>`, spaces, newline.
+    static let slotSize = 128
+    static let slotStride: Int64 = 4096
+    static let magic = "holdfast-tokens 1 "
+    static let checksum = 18..<34
+    static let limit = 41..<61
+
+    /// Reserves a block for the holder of the lock: returns its first token and the mark behind it.
+    ///
+    /// About eight system calls; one flush, or two (file and directory) when the companion is new.
+    ///
+    /// - Parameters:
+    ///   - minimum: A token that must be exceeded although no mark may cover it: that of the record.
+    ///   - name: The lock file.
+    ///   - directory: Where it is.
+    /// - Returns: The first token of the block, and the mark behind its last.
+    /// - Throws: ``LockError``; no token of the block may be used then.
+    package static func reserve(
+        above minimum: UInt64,
+        for name: FileName,
+        in directory: Directory
+    ) throws(LockError) -> (first: UInt64, limit: UInt64) {
+        let companion = try LockGuard.acquire(for: name, in: directory)
+        let path = companion.path
+        do throws(SystemError) {
+            let marks = [try mark(in: 0, of: companion), try mark(in: 1, of: companion)]
+            let newest = (marks[1] ?? 0) > (marks[0] ?? 0) ? 1 : 0
+            let first = max(marks[newest] ?? 1, minimum == .max ? .max : minimum + 1)
+            let (limit, overflow) = first.addingReportingOverflow(blockSize)
+            if !overflow {
+                let isNew = marks[newest] == nil
+                try write(limit, to: isNew ? 0 : 1 - newest, of: companion)
+                try companion.file.descriptor.sync(isNew ? .full : .data)
+                if isNew { try syncEntry(in: directory) }
+                return (first, limit)
+            }
+        } catch {
+            throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: error)
+        }
+        throw LockError(.compromised, path: path, reason: "its fencing tokens are used up")
+    }
+
+    private static func mark(in slot: Int, of companion: borrowing LockGuard) throws(SystemError) -> UInt64? {
+        try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
+            let count = try unsafe companion.file.descriptor.readAll(into: bytes, at: Int64(slot) * slotStride)
+            return count == slotSize ? unsafe parse(UnsafeRawBufferPointer(bytes)) : nil
+        }
+    }
+
+    private static func write(_ mark: UInt64, to slot: Int, of companion: borrowing LockGuard) throws(SystemError) {
+        try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
+            unsafe bytes.copyBytes(from: template)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[limit]).storeColumn(mark, radix: 10)
+            let sum = unsafe slotChecksum(UnsafeRawBufferPointer(bytes))
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[checksum]).storeColumn(sum, radix: 16)
+            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot) * slotStride)
+        }
+    }
+
+    /// Nil for a slot that was never written or that a power cut tore.
+    private static func parse(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+        guard
+            unsafe bytes.starts(with: magic.utf8),
+            let sum = unsafe UnsafeRawBufferPointer(rebasing: bytes[checksum]).column(radix: 16),
+            unsafe sum == slotChecksum(bytes)
+        else { return nil }
+        return unsafe UnsafeRawBufferPointer(rebasing: bytes[limit]).column(radix: 10)
+    }
+
+    private static func slotChecksum(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+        var sum = Checksum()
+        unsafe sum.update(UnsafeRawBufferPointer(rebasing: bytes[checksum.upperBound...]))
+        return sum.value
+    }
+
+    private static let template: [UInt8] = {
+        let zeros = String(repeating: "0", count: 20)
+        let text = Array("\(magic)\(zeros.prefix(16)) limit=\(zeros)".utf8)
+        return text + Array(repeating: UInt8(ascii: " "), count: slotSize - 1 - text.count) + [UInt8(ascii: "\n")]
+    }()
+
+    /// Flushes the companion's new directory entry; a file system that has no such flush is as durable as it gets.
+    private static func syncEntry(in directory: Directory) throws(SystemError) {
+        do throws(SystemError) {
+            try directory.descriptor.sync(.full)
+        } catch  where error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) {}
+    }
+}
