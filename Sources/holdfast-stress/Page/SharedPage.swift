@@ -38,6 +38,8 @@ enum Counter: Int, CaseIterable {
     case missedAbandoned
     /// Reports of a dead holder where there was none, or of another one.
     case falseAbandoned
+    /// Live holders that found at release that somebody had taken their lock file away.
+    case displaced
     /// Stale locks removed.
     case cleaned
     /// Calls that found that the file was gone (ENOENT).

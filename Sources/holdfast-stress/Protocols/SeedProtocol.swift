@@ -33,7 +33,7 @@ struct SeedProtocol: Contender {
         } catch  where error.code == EEXIST {
             return false
         }
-        try file.writePID()
+        try file.write(pid: getpid())
         return true
     }
 
@@ -66,9 +66,9 @@ struct SeedProtocol: Contender {
 }
 
 extension Descriptor {
-    /// Writes this process's PID in decimal, and nothing else, as the original protocol does.
-    borrowing func writePID() throws(SystemError) {
-        let digits = Array(String(getpid()).utf8)
+    /// Writes a PID in decimal, and nothing else, as the original protocol does.
+    borrowing func write(pid: Int32) throws(SystemError) {
+        let digits = Array(String(pid).utf8)
         try unsafe digits.span.withUnsafeBytes { bytes throws(SystemError) in
             try unsafe writeAll(bytes)
         }

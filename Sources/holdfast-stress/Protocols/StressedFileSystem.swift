@@ -52,6 +52,11 @@ struct StressedFileSystem: FileSystem {
         return try kernel.status(of: name, in: directory)
     }
 
+    func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
+        step()
+        return try kernel.identity(of: name, in: directory)
+    }
+
     func read(
         _ descriptor: Int32,
         into first: UnsafeMutableRawBufferPointer,
@@ -142,6 +147,11 @@ struct StressedFileSystem: FileSystem {
         return try kernel.tryLock(descriptor, kind, exclusive: exclusive)
     }
 
+    func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+        step()
+        try kernel.unlock(descriptor, kind)
+    }
+
     func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
         step()
         return try kernel.isRangeLocked(descriptor)
@@ -149,5 +159,9 @@ struct StressedFileSystem: FileSystem {
 
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
         try kernel.isShared(descriptor)
+    }
+
+    func lockHolder(of file: FileIdentity) -> Int32? {
+        kernel.lockHolder(of: file)
     }
 }

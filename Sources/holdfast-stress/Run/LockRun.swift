@@ -22,7 +22,7 @@ extension RunSettings {
         var supervisor = try Supervisor(self, in: directory, page)
         let length = supervisor.run()
         var failures = supervisor.failures
-        if let failure = try tidy(directory, page) { failures.append(failure) }
+        if let failure = try tidy(directory, page, dead: supervisor.lastDead) { failures.append(failure) }
 
         var report = RunReport(settings: self, length: length, kills: supervisor.kills, failures: failures)
         report.stoodStill = supervisor.stoodStill
@@ -37,15 +37,16 @@ extension RunSettings {
     }
 
     /// The last holder may have died: its lock is removed as any other stale one.
-    private func tidy(_ directory: RunDirectory, _ page: SharedPage) throws -> String? {
+    private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
         let contender = try protocolName.contender(
             in: directory.locks,
             chance: Chance(seed: 0, longestPause: 0),
             page: page,
-            deaths: 0
+            deaths: 0,
+            isOdd: false
         )
         do {
-            return try contender.tidy()
+            return try contender.tidy(dead: pid)
         } catch {
             return "at the end: \(error)"
         }

@@ -35,6 +35,7 @@ struct RunReport {
         }
         require(.overlaps, "overlaps")
         require(.lostUpdates, "lost updates")
+        require(.displaced, "lock files taken away from their live holders")
         require(.undecided, "sections with a holder that neither moved nor died")
         require(.tokenRegressions, "tokens that did not grow")
         require(.missedAbandoned, "dead holders that were not reported")

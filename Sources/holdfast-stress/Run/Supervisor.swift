@@ -25,6 +25,8 @@ struct Supervisor {
     private let lifeline: (read: Int32, write: Int32)
     private var children: [Int32: Child] = [:]
     private(set) var kills: UInt64 = 0
+    /// The PID of the worker that was reaped last.
+    private(set) var lastDead: Int32 = 0
     private(set) var failures: [String] = []
     /// Whether the run was ended because nobody got the lock any more.
     private(set) var stoodStill = false
@@ -49,7 +51,7 @@ struct Supervisor {
         var progress = (count: 0 as UInt64, at: start)
         while failures.isEmpty, !stoodStill, !isOver(since: start) {
             hfs_wait_for_news(10_000_000)
-            for (child, wasKilled) in reap() where wasKilled { launch(child.slot, incarnation: child.incarnation + 1) }
+            for child in reap() { launch(child.slot, incarnation: child.incarnation + 1) }
             let count = page[.acquisitions].load()
             if count != progress.count {
                 progress = (count, .now)
@@ -100,20 +102,21 @@ struct Supervisor {
     }
 
     /// Collects the workers that have ended, and says so in the page before anything else.
-    private mutating func reap() -> [(Child, wasKilled: Bool)] {
-        var ended: [(Child, wasKilled: Bool)] = []
+    private mutating func reap() -> [Child] {
+        var ended: [Child] = []
         while true {
             var (signal, status) = (0 as Int32, 0 as Int32)
             let pid = unsafe hfs_reap(&signal, &status)
             guard pid > 0 else { return ended }
             guard let child = children.removeValue(forKey: pid) else { continue }
+            lastDead = pid
             page.bury(child.slot, incarnation: child.incarnation)
             if signal == SIGKILL {
                 kills += 1
             } else if (signal, status) != (0, 0), hfs_stop_signal() == 0 {
                 failures.append("a worker ended by itself (signal \(signal), status \(status))")
             }
-            ended.append((child, signal == SIGKILL))
+            ended.append(child)
         }
     }
 
