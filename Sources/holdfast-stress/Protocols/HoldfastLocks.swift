@@ -11,16 +11,18 @@ struct LockFileContender: Contender {
     let page: SharedPage
     /// Of 1000 acquisitions, how many are shared.
     var readers: UInt64 = 0
+    /// Of 1000 attempts, how many wait; a waiter is faster than any cleaner.
+    var waits: UInt64 = 500
     /// Removes the lock file, as any stale one, if its last holder died.
     var cleaner: Cleaner?
 
     func attempt(_ section: (Grant) -> Void) throws -> Bool {
-        if chance.happens(500) { try cleaner?.clean() }
+        try cleaner?.cleanOften(chance)
         let mode = chance.happens(readers) ? FileLock.Mode.shared : .exclusive
         let lock =
-            chance.happens(500)
-            ? unlessBusy(try file.tryLock(mode))
-            : try unlessLate { deadline throws(LockError) in try file.lock(mode, deadline: deadline) }
+            chance.happens(waits)
+            ? try unlessLate { deadline throws(LockError) in try file.lock(mode, deadline: deadline) }
+            : unlessBusy(try file.tryLock(mode))
         guard let lock else { return false }
         try hold(lock, page, section)
         return true
@@ -35,11 +37,11 @@ struct PIDFileContender: Contender {
     let cleaner: Cleaner
 
     func attempt(_ section: (Grant) -> Void) throws -> Bool {
-        if chance.happens(500) { try cleaner.clean() }
+        try cleaner.cleanOften(chance)
         let lock =
-            chance.happens(500)
-            ? unlessBusy(try file.tryLock())
-            : try unlessLate { deadline throws(LockError) in try file.lock(deadline: deadline) }
+            chance.happens(100)
+            ? try unlessLate { deadline throws(LockError) in try file.lock(deadline: deadline) }
+            : unlessBusy(try file.tryLock())
         guard let lock else { return false }
         try hold(lock, page, section)
         return true
@@ -93,19 +95,27 @@ struct Cleaner {
         return outcome
     }
 
+    /// Cleans up to eight times, or not at all: cleaners must meet each other, acquirers and live holders.
+    func cleanOften(_ chance: Chance) throws(LockError) {
+        guard chance.happens(500) else { return }
+        for _ in 0...chance.below(8) {
+            try clean()
+            chance.pause()
+        }
+    }
+
     /// Removes what the last holder left; then all that cleaners left who died in the middle of their work.
     ///
     /// Returns what is in the way of that, or nil.
     func tidy(dead pid: Int32) throws -> String? {
-        // The second lock is stale too: with it goes what earlier cleaners left.
-        for _ in 0..<2 {
-            switch try clean() {
-            case .removed, .absent: break
-            case let outcome: return "at the end the lock could not be removed: \(outcome)"
-            }
-            try directory.open(name, .createNew(permissions: 0o600)).write(pid: pid)
+        let file = try PIDFile(name, in: directory)
+        switch try file.removeIfStale() {
+        case .removed, .absent: break
+        case let outcome: return "at the end the lock could not be removed: \(outcome)"
         }
-        guard case .removed = try clean() else { return "a bare PID file of a dead process was not removed" }
+        // With one more stale lock goes what earlier cleaners left.
+        try directory.open(name, .createNew(permissions: 0o600)).write(pid: pid)
+        guard case .removed = try file.removeIfStale() else { return "a dead process's bare PID file was not removed" }
         return nil
     }
 }

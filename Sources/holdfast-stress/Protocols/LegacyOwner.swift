@@ -17,7 +17,7 @@ struct LegacyOwner: Contender {
     let cleaner: Cleaner
 
     func attempt(_ section: (Grant) -> Void) throws -> Bool {
-        if chance.happens(500) { try cleaner.clean() }
+        try cleaner.cleanOften(chance)
         guard let temporary = FileName("legacy.\(getpid())") else { preconditionFailure("one component") }
         let file = try directory.open(temporary, .createNew(permissions: 0o600))
         try file.write(pid: getpid())

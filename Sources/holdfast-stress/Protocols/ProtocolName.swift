@@ -93,6 +93,7 @@ extension ProtocolName {
         case .lockFileClean:
             var contender = try lockFile()
             contender.cleaner = cleaner
+            contender.waits = 50
             return contender
         case .mixed:
             var contender = try lockFile()

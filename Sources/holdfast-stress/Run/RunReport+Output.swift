@@ -5,18 +5,21 @@
 extension RunReport {
     private static let columns: [(title: String, width: Int)] = [
         ("protocol", 16), ("acquisitions", 13), ("overlaps", 10), ("lost", 7), ("killed", 8), ("reported", 10),
-        ("tokens back", 13), ("gone", 7), ("errors", 8), ("left", 6), ("per second", 12), ("", 0),
+        ("cleaned", 9), ("displaced", 11), ("tokens back", 13), ("gone", 7), ("errors", 8), ("left", 6),
+        ("per second", 12), ("", 0),
     ]
 
     static var heading: String { row(columns.map(\.title)) }
 
     var line: String {
-        Self.row([
-            settings.protocolName.rawValue, "\(self[.acquisitions])", "\(self[.overlaps])", "\(self[.lostUpdates])",
-            "\(kills)", settings.protocolName.reportsAbandoned ? "\(self[.abandoned])" : "-",
-            settings.protocolName.givesTokens ? "\(self[.tokenRegressions])" : "-", "\(self[.missing])",
-            "\(self[.errors])", "\(leftovers.count)", "\(Int(rate))", verdict,
-        ])
+        let name = settings.protocolName
+        let cells: [Any] = [
+            name.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], kills,
+            name.reportsAbandoned ? "\(self[.abandoned])" : "-", self[.cleaned], self[.displaced],
+            name.givesTokens ? "\(self[.tokenRegressions])" : "-", self[.missing], self[.errors], leftovers.count,
+            Int(rate), verdict,
+        ]
+        return Self.row(cells.map { "\($0)" })
     }
 
     private var verdict: String {
