@@ -39,7 +39,7 @@ extension LockFile {
                 token: token,
                 abandoned: previous.abandoned,
                 template,
-                isToBeClosed: previous.family == nil
+                hasBothFamilies: previous.family == nil
             )
         )
     }

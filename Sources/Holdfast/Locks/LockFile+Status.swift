@@ -54,7 +54,10 @@ extension LockFile {
             if families.contains(.openFileDescription), try fileSystem.isRangeLocked(file.rawValue) {
                 return .held(.find(file))
             }
-            if families.contains(.flock), try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+            if families.contains(.flock) {
+                if try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+                file.unlock(.flock)
+            }
         } catch {
             return .unknown("the kernel cannot tell whether it is locked: \(error)")
         }

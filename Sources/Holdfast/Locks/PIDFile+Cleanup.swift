@@ -92,6 +92,7 @@ extension PIDFile {
             }
         }
         if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened)) }
+        defer { opened.unlock(.flock) }
         return try body(opened, verdict(LockContents.read(opened)))
     }
 
@@ -103,7 +104,9 @@ extension PIDFile {
             throw LockError.cannotLock(error, path: file.path)
         }
         // Where that cannot be asked there are no such locks.
-        return (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) ?? false
+        guard (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) == true else { return false }
+        opened.unlock(.flock)
+        return true
     }
 
     /// Steps 3 and 4 for a file that nobody has locked.
