@@ -68,6 +68,7 @@ extension LockFile {
             return .busyByRecord(
                 LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
             )
+        case .damaged: break
         case .unreadable(let reason):
             throw LockError(.refused, path: path, reason: reason)
         }

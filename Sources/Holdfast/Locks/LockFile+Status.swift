@@ -64,6 +64,7 @@ extension LockFile {
         switch contents {
         case .record(let record): return record.isReleased ? .free : .abandoned(record)
         case .empty: return .free
+        case .damaged: return .unknown("nobody has locked it; the checksum of its record is wrong")
         case .pid(let pid):
             switch Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared) {
             case .dead(let evidence):

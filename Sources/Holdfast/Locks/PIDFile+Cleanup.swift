@@ -122,6 +122,7 @@ extension PIDFile {
             process = ProcessIdentity(pid: pid)
             holder = LockHolder(pid: pid, name: ProcessIdentity.name(of: pid))
         case .empty: return .refused("is empty")
+        case .damaged: return .refused("holds a record whose checksum is wrong")
         case .unreadable(let reason): return .refused(reason)
         }
         switch Liveness.of(process, onSharedFileSystem: file.directory.isShared) {

@@ -48,7 +48,7 @@ struct FencingTokenTests {
             switch self {
             case .deleted: try directory.unlink(name)
             case .truncated: try directory.open(name, .readWrite).truncate(to: 0)
-            case .overwritten: try directory.write(name.description, "something else\n")
+            case .overwritten: try directory.write(name.description, "4711\n")
             case .bitFlipped: try directory.open(name, .readWrite).write("!", at: 60)
             case .rebooted: try rewrite(name, in: directory) { _, process in process.bootID = Self.otherBoot }
             case .rebootedToAnOlderRecord:
