@@ -5,7 +5,8 @@
 //
 // - Number 2 is the root. A freed number is given to the next new file, as on ext4, so that whoever compares inode numbers
 //   without holding the file open is caught.
-// - Every change takes a new time, so no two changes of a file leave the same `changed`.
+// - Every change takes a new time, so no two changes of a file leave the same `changed`, unless the clock is made to tick
+//   more slowly.
 
 internal import Holdfast
 internal import _HoldfastCShims
@@ -31,6 +32,8 @@ struct Volume: Sendable {
     private var freed: Set<UInt64> = []
     private var next = Self.root
     private var clock: Int64 = 0
+    /// How many changes share one time: 1, or more for a clock that ticks more slowly than files change.
+    var changesPerTick: Int64 = 1
 
     init() {
         let root = add(.directory([:], parent: Self.root), permissions: 0o755, links: 2)
@@ -50,7 +53,8 @@ struct Volume: Sendable {
 
     mutating func now() -> FileStatus.Time {
         clock += 1
-        return FileStatus.Time(seconds: 1_700_000_000 + clock / 1_000_000, nanoseconds: clock % 1_000_000 * 1000)
+        let tick = clock - clock % changesPerTick
+        return FileStatus.Time(seconds: 1_700_000_000 + tick / 1_000_000, nanoseconds: tick % 1_000_000 * 1000)
     }
 
     /// Makes a file that belongs to a directory, as BSD has it if that has the bit S_ISGID: in its group (inode(7)).
