@@ -1,1 +1,93 @@
-@main struct Main { static func main() {} }
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of Holdfast: its root, and the one place where a process ends and says why.
+
+internal import ArgumentParser
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+
+struct Holdfastctl: ParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "holdfastctl",
+        abstract: "Crash-safe locks and durable, verified state, from the command line.",
+        discussion: """
+            Examples:
+              holdfastctl lock run /run/lock/backup.lock -- backup.sh --full
+              holdfastctl lock status /run/lock/backup.lock
+              echo '{"port": 8080}' | holdfastctl state save settings
+              holdfastctl state load settings
+              holdfastctl bench /var/lib
+
+            Exit status: 0 done, 64 usage, 65 corrupt data, 66 no such input, 69 cannot lock or sync here, 73 cannot \
+            create, 74 I/O error, 75 busy or timed out, 77 refused for safety. With several paths it is that of the \
+            gravest, in this order: 65, 74, 73, 69, 77, 75, 66. A command that ran under a lock gives its own, 128 + n if \
+            signal n ended it.
+
+            Errors are one line on standard error. --json prints one object per line on standard output, in which what \
+            is not known is null.
+            """,
+        version: "holdfastctl \(version)",
+        subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self]
+    )
+
+    func run() throws {
+        throw missingCommand("holdfastctl")
+    }
+}
+
+/// The failure of a group of commands that was called without one of them.
+func missingCommand(_ group: String) -> CommandFailure {
+    CommandFailure(.usage, "a command is missing after '\(group)'; see '\(group) --help'")
+}
+
+@main enum Main {
+    static func main() {
+        StandardStreams.prepare()
+        let status: Int32
+        do {
+            try Arguments.check()
+            var command = try Holdfastctl.parseAsRoot()
+            try command.run()
+            status = 0
+        } catch {
+            status = report(error)
+        }
+        exit(status)
+    }
+
+    /// Says what is to be said of an error, and returns the exit status.
+    private static func report(_ error: any Error) -> Int32 {
+        if let failure = error as? CommandFailure {
+            diagnose(failure.message)
+            return failure.status.rawValue
+        }
+        if let status = error as? ExitCode { return status.rawValue }
+        let message = Holdfastctl.fullMessage(for: error)
+        if Holdfastctl.exitCode(for: error).isSuccess {
+            // Asked for: --help, --version, a completion script.
+            do throws(CommandFailure) {
+                try Output.line(message)
+                return 0
+            } catch {
+                diagnose(error.message)
+                return error.status.rawValue
+            }
+        }
+        var sentence = Holdfastctl.message(for: error)
+        if sentence.last == "." { sentence.removeLast() }
+        let hint = message.split(separator: "See '").last.flatMap { $0.split(separator: "'").first }
+        diagnose("\(sentence.lowercasedFirst); see '\(hint ?? "holdfastctl --help")'")
+        return ExitStatus.usage.rawValue
+    }
+}
+
+extension String {
+    fileprivate var lowercasedFirst: String { prefix(1).lowercased() + dropFirst() }
+}

@@ -1,0 +1,4 @@
+internal import ArgumentParser
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "bench")
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// State of whatever schema. The library's types have one schema each, for good reason; a tool that carries bytes takes the
+// one that it finds. Somebody may save another one at any moment, so each try may be one too early: then it is repeated.
+
+internal import Holdfast
+
+enum StateAccess {
+    /// How often somebody may change the schema under us before that is reported.
+    private static let tries = 8
+
+    /// The payload, verified, as it is stored.
+    static func load(_ path: String) throws(StateError) -> (payload: [UInt8], report: LoadReport) {
+        var schema: UInt32 = 1
+        var failures = 0
+        while true {
+            do throws(StateError) {
+                let (payload, report) = try StateFile<[UInt8]>(path: path, schema: schema).loadWithReport()
+                return (payload, report)
+            } catch {
+                failures += 1
+                guard
+                    error.code == .newerSchema || error.code == .missingMigration, failures < tries,
+                    let found = error.found, let stored = UInt32(exactly: found)
+                else { throw error }
+                schema = stored
+            }
+        }
+    }
+
+    /// Saves under the schema that is given, or else under the one that is stored, or 1 if there is no state yet.
+    static func save(
+        _ payload: [UInt8],
+        to path: String,
+        schema given: UInt32?,
+        ifGeneration expected: Generation?,
+        fence: FencingToken?,
+        durability: Durability
+    ) throws(StateError) -> (commit: Commit, schema: UInt32) {
+        var failures = 0
+        while true {
+            let schema = if let given { given } else { try storedSchema(path) ?? 1 }
+            do throws(StateError) {
+                let file = try StateFile<[UInt8]>(path: path, schema: schema)
+                let commit = try file.save(payload, ifGeneration: expected, fence: fence, durability: durability)
+                return (commit, schema)
+            } catch {
+                failures += 1
+                guard given == nil, error.code == .newerSchema, failures < tries else { throw error }
+            }
+        }
+    }
+
+    private static func storedSchema(_ path: String) throws(StateError) -> UInt32? {
+        do throws(StateError) {
+            return try StateFile<[UInt8]>(path: path).verify().schema
+        } catch {
+            if error.code == .notFound { return nil }
+            throw error
+        }
+    }
+}

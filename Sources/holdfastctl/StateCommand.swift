@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `state` commands: `load` and `verify` here, `save` in StateSave.swift. They work on bytes, so any schema is as good
+// as another; what a schema means is the business of the program whose state it is.
+
+internal import ArgumentParser
+internal import Holdfast
+
+struct StateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "state",
+        abstract: "Save, load and verify durable state.",
+        discussion: """
+            Examples:
+              holdfastctl state save settings < settings.json
+              holdfastctl state load settings > settings.json
+              holdfastctl state verify /var/lib/service/*.state
+            """,
+        subcommands: [StateSave.self, StateLoad.self, StateVerify.self]
+    )
+
+    func run() throws {
+        throw missingCommand("holdfastctl state")
+    }
+}
+
+struct StateLoad: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "load",
+        abstract: "Print the payload of a state file, once it is verified.",
+        discussion: """
+            The payload goes to standard output byte for byte, and nothing of it unless the whole of it is what was \
+            saved. Exit status: 65 corrupt, 66 no such file or not readable, 77 not a file of this version's making.
+
+            JSON keys, instead of the payload: path, generation, schema, length, strategy, token, durability (null: \
+            a file does not tell), directorySyncError, reason.
+
+            Examples:
+              holdfastctl state load settings
+              holdfastctl state load --json settings
+            """
+    )
+
+    @Argument(help: "The state file.")
+    var path: String
+
+    @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        try Arguments.checkNamesFile(path)
+    }
+
+    func run() throws {
+        let (payload, report) = try attempting(.reading) { try StateAccess.load(path) }
+        if json.isOn {
+            try Output.line(StateLine(path, report).json)
+        } else {
+            try StandardStreams.write(payload)
+        }
+    }
+}
+
+struct StateVerify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Check state files, and say what they are.",
+        discussion: """
+            One line for each file. Changes nothing. The exit status is that of the gravest finding: 65 corrupt, 74 not \
+            readable because of an I/O error, 77 a newer format or not a regular file, 66 no such file or not readable, \
+            0 all sound.
+
+            JSON keys: path, generation, schema, length, strategy, token, durability (null), directorySyncError (null), \
+            reason (null, or what is wrong).
+
+            Examples:
+              holdfastctl state verify settings
+              holdfastctl state verify --json /var/lib/service/*.state
+            """
+    )
+
+    @Argument(help: ArgumentHelp("State files.", valueName: "path"))
+    var paths: [String]
+
+    @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        for path in paths { try Arguments.checkNamesFile(path) }
+    }
+
+    func run() throws {
+        var gravest = ExitStatus.done
+        for path in paths {
+            let line: StateLine
+            do throws(StateError) {
+                line = StateLine(path, try StateFile<[UInt8]>(path: path).verify())
+            } catch {
+                line = StateLine(path, reason: "\(error)")
+                gravest = max(gravest, ExitStatus(error, .reading))
+            }
+            if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+        }
+        if gravest != .done { throw ExitCode(gravest.rawValue) }
+    }
+}
+
+/// One result of a `state` command.
+struct StateLine {
+    let path: String
+    var generation: Generation?
+    var schema: UInt32?
+    var length: Int?
+    var token: FencingToken?
+    var durability: Durability?
+    var directorySyncError: SystemError?
+    var reason: String?
+
+    init(_ path: String, reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+
+    init(_ path: String, _ report: LoadReport) {
+        self.path = path
+        generation = report.generation
+        schema = report.schema
+        length = report.length
+        token = report.token
+    }
+
+    init(_ path: String, _ commit: Commit, schema: UInt32) {
+        self.path = path
+        generation = commit.generation
+        self.schema = schema
+        length = commit.length
+        token = commit.token
+        durability = commit.durability
+        directorySyncError = commit.directorySyncError
+    }
+
+    var json: [String: JSONValue] {
+        [
+            "path": .text(path),
+            "generation": .count(generation?.value),
+            "schema": .count(schema.map { UInt64($0) }),
+            "length": .count(length.map { UInt64($0) }),
+            "strategy": .text(generation == nil ? nil : StateStrategy.replace.description),
+            "token": .count(token?.value),
+            "durability": .text(durability.map { DurabilityArgument($0).rawValue }),
+            "directorySyncError": .text(directorySyncError.map { "\($0)" }),
+            "reason": .text(reason),
+        ]
+    }
+
+    var text: String {
+        guard let generation, let schema, let length else { return "\(path): \(reason ?? "unknown")" }
+        var text = "\(path): generation \(generation), schema \(schema), \(length) bytes, \(StateStrategy.replace)"
+        if let token { text += ", token \(token)" }
+        if let durability { text += ", \(DurabilityArgument(durability).rawValue)" }
+        return text
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `state save`: standard input, whole, becomes the state.
+
+internal import ArgumentParser
+internal import Holdfast
+
+struct StateSave: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "save",
+        abstract: "Replace a state by what is on standard input.",
+        discussion: """
+            Reads standard input to its end, up to 256 MiB, and then replaces the state at once: whoever loads it sees \
+            the old one or the new one, whole. When it exits with 0 the new state is in place, and with power-loss, the \
+            default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
+            all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
+            stands.
+
+            Exit status: 77 if the state has another generation than --if-generation says, a later token than --token, \
+            or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
+            cannot be made, 74 if writing it failed.
+
+            JSON keys: path, generation, schema, length, strategy, token, durability, directorySyncError, reason.
+
+            Examples:
+              echo '{"port": 8080}' | holdfastctl state save settings
+              holdfastctl state save --if-generation 0 settings < first.json
+              holdfastctl state save --token "$HOLDFAST_TOKEN" --json settings < new.json
+            """
+    )
+
+    enum Strategy: String, ExpressibleByArgument, CaseIterable {
+        case replace
+        case twoSlot = "two-slot"
+    }
+
+    @Argument(help: "The state file.")
+    var path: String
+
+    @Option(help: "How the new state takes the old one's place. two-slot is not in this version.")
+    var strategy: Strategy = .replace
+
+    @Option(help: ArgumentHelp("Room for the payload, with two-slot only.", valueName: "bytes"))
+    var capacity: UInt64?
+
+    @Option(help: ArgumentHelp("The schema of the payload; by default the stored one, or 1.", valueName: "n"))
+    var schema: UInt32?
+
+    @Option(help: ArgumentHelp("Save only if the state has this generation; 0: if there is none.", valueName: "n"))
+    var ifGeneration: UInt64?
+
+    @Option(help: ArgumentHelp("Save only if the state has no later fencing token than this.", valueName: "n"))
+    var token: UInt64?
+
+    @Option(help: "What the saved state survives.")
+    var durability: DurabilityArgument = .powerLoss
+
+    @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        try Arguments.checkNamesFile(path)
+        if capacity != nil && strategy != .twoSlot { throw ValidationError("--capacity is for --strategy two-slot") }
+        if token == 0 { throw ValidationError("--token takes a number of 1 or more, as locks give out") }
+    }
+
+    func run() throws {
+        if strategy == .twoSlot {
+            throw CommandFailure(.unavailable, "the strategy two-slot is not in this version; nothing was saved")
+        }
+        let payload = try StandardStreams.readAll(limit: StateOptions.defaultMaximumLength)
+        let (commit, savedSchema) = try attempting(.writing) {
+            try StateAccess.save(
+                payload,
+                to: path,
+                schema: schema,
+                ifGeneration: ifGeneration.map { Generation($0) },
+                fence: token.map { FencingToken($0) },
+                durability: durability.durability
+            )
+        }
+        if let error = commit.directorySyncError {
+            diagnose("warning: '\(path)' is saved, but a power cut may bring back the old state: \(error)")
+        }
+        let line = StateLine(path, commit, schema: savedSchema)
+        if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+    }
+}
+
+/// ``Durability`` as it stands on the command line and in its output.
+enum DurabilityArgument: String, ExpressibleByArgument, CaseIterable {
+    case powerLoss = "power-loss"
+    case processCrash = "process-crash"
+
+    init(_ durability: Durability) {
+        switch durability {
+        case .powerLoss: self = .powerLoss
+        case .processCrash: self = .processCrash
+        }
+    }
+
+    var durability: Durability {
+        switch self {
+        case .powerLoss: .powerLoss
+        case .processCrash: .processCrash
+        }
+    }
+}
