@@ -29,6 +29,9 @@ struct BenchCommand: ParsableCommand {
     @Argument(help: "Where to measure; by default the working directory.")
     var directory: String = "."
 
+    @Flag(help: ArgumentHelp("Only see whether everything works.", visibility: .hidden))
+    var trial = false
+
     @OptionGroup var json: JSONOption
 
     func run() throws {
@@ -48,19 +51,20 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func measure(_ ground: BenchGround) throws {
+        let effort: Effort = trial ? .trial : .full
         let mount = Mount(of: ground.path)
         let flushes = FlushCounter(of: ground.directory, on: mount)
         let work: [(name: String, measure: () throws -> BenchRow)] = [
-            ("lock.exclusive", { try LockRows.uncontended(.exclusive, ground) }),
-            ("lock.shared", { try LockRows.uncontended(.shared, ground) }),
-            ("lock.handover", { try HandoverRows.handover(ground) }),
-            ("lock.recovery", { try HandoverRows.recovery(ground) }),
-            ("lock.idleWait", { try HandoverRows.idleWait(ground) }),
-            ("state.save.replace.4KiB", { try StateRows.save(.powerLoss, ground, flushes) }),
-            ("state.save.replace.4KiB.processCrash", { try StateRows.save(.processCrash, ground, nil) }),
-            ("state.load.4KiB", { try StateRows.load(ground) }),
-            ("checksum.4KiB", { try StateRows.checksum("4KiB", length: 4 << 10) }),
-            ("checksum.1MiB", { try StateRows.checksum("1MiB", length: 1 << 20) }),
+            ("lock.exclusive", { try LockRows.uncontended(.exclusive, ground, effort) }),
+            ("lock.shared", { try LockRows.uncontended(.shared, ground, effort) }),
+            ("lock.handover", { try HandoverRows.handover(ground, effort) }),
+            ("lock.recovery", { try HandoverRows.recovery(ground, effort) }),
+            ("lock.idleWait", { try HandoverRows.idleWait(ground, effort) }),
+            ("state.save.replace.4KiB", { try StateRows.save(.powerLoss, ground, flushes, effort) }),
+            ("state.save.replace.4KiB.processCrash", { try StateRows.save(.processCrash, ground, nil, effort) }),
+            ("state.load.4KiB", { try StateRows.load(ground, effort) }),
+            ("checksum.4KiB", { try StateRows.checksum("4KiB", length: 4 << 10, effort) }),
+            ("checksum.1MiB", { try StateRows.checksum("1MiB", length: 1 << 20, effort) }),
         ]
         var rows: [BenchRow] = []
         for (index, (name, measure)) in work.enumerated() {

@@ -63,10 +63,27 @@ struct Comparison {
     var floor = Measured()
 }
 
+/// How much time a benchmark takes, and with it how much its numbers are worth.
+struct Effort {
+    /// Enough to judge by.
+    static let full = Effort(scale: 1, handovers: 100, recoveries: 15, idleMilliseconds: 3000)
+    /// Enough to see that everything works.
+    static let trial = Effort(scale: 0.02, handovers: 3, recoveries: 1, idleMilliseconds: 100)
+
+    fileprivate let scale: Double
+    let handovers: Int
+    let recoveries: Int
+    let idleMilliseconds: Int
+}
+
 struct Harness {
     /// A row takes no longer than this, on however slow a disk, if it has its least rounds by then.
-    var budget: UInt64 = 4_000_000_000
-    var leastRounds = 5
+    private let budget: UInt64
+    private let leastRounds = 5
+
+    init(_ effort: Effort, seconds: Double) {
+        budget = UInt64(seconds * effort.scale * 1e9)
+    }
 
     /// Measures both in turns.
     ///

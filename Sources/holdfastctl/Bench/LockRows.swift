@@ -7,10 +7,10 @@ internal import _HoldfastFloors
 
 /// Taking and releasing a lock that nobody else wants.
 enum LockRows {
-    static func uncontended(_ mode: FileLock.Mode, _ ground: BenchGround) throws -> BenchRow {
+    static func uncontended(_ mode: FileLock.Mode, _ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
         let isExclusive = mode == .exclusive
         let file = try LockFile("\(ground.path)/uncontended.lock")
-        let measured = try Harness(budget: 1_500_000_000).compare(
+        let measured = try Harness(effort, seconds: 1.5).compare(
             rounds: 2000,
             count: 100,
             subject: { count in
@@ -43,8 +43,8 @@ enum HandoverRows {
     private static let floor = "flock waiting in the kernel"
 
     /// From the call that releases in one process to the grant in another.
-    static func handover(_ ground: BenchGround) throws -> BenchRow {
-        let measured = try compare(ground, samples: 100) { path, implementation, waiter in
+    static func handover(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
+        let measured = try compare(ground, samples: effort.handovers) { path, implementation, waiter in
             let held = try BenchLock(implementation, path).wait()
             try waiter.ask()
             Clock.sleep(milliseconds: 2)
@@ -56,8 +56,8 @@ enum HandoverRows {
     }
 
     /// From the SIGKILL of the holder to the grant in another process.
-    static func recovery(_ ground: BenchGround) throws -> BenchRow {
-        let measured = try compare(ground, samples: 15) { path, implementation, waiter in
+    static func recovery(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
+        let measured = try compare(ground, samples: effort.recoveries) { path, implementation, waiter in
             let holder = try Peer(.holder, implementation, path, ground)
             _ = try holder.answer()
             try waiter.ask()
@@ -69,7 +69,7 @@ enum HandoverRows {
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
-    static func idleWait(_ ground: BenchGround, seconds: Int = 3) throws -> BenchRow {
+    static func idleWait(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
         let path = "\(ground.path)/idle.lock"
         let floorPath = "\(ground.path)/idle-floor.lock"
         let waiter = try Peer(.waiter, .holdfast, path, ground)
@@ -78,15 +78,16 @@ enum HandoverRows {
         let floorHeld = try BenchLock(.kernel, floorPath).wait()
         try waiter.ask()
         try floorWaiter.ask()
-        Clock.sleep(milliseconds: seconds * 1000)
+        Clock.sleep(milliseconds: effort.idleMilliseconds)
         try held.release()
         try floorHeld.release()
+        let seconds = Double(effort.idleMilliseconds) / 1000
         return BenchRow(
             work: "lock.idleWait",
-            nanoseconds: Double(try waiter.answer().processorTime) / Double(seconds),
+            nanoseconds: Double(try waiter.answer().processorTime) / seconds,
             spread: nil,
             floor: "\(floor); per second of waiting",
-            floorNanoseconds: Double(try floorWaiter.answer().processorTime) / Double(seconds),
+            floorNanoseconds: Double(try floorWaiter.answer().processorTime) / seconds,
             goal: .nanoseconds(10_000_000),
             isShare: true
         )

@@ -9,13 +9,15 @@ enum StateRows {
     /// Saves by replacement.
     ///
     /// The floor replaces a file of its own by as many bytes as Holdfast writes, header and payload.
-    static func save(_ durability: Durability, _ ground: BenchGround, _ flushes: FlushCounter?) throws -> BenchRow {
+    static func save(_ durability: Durability, _ ground: BenchGround, _ flushes: FlushCounter?, _ effort: Effort) throws
+        -> BenchRow
+    {
         let isDurable = durability == .powerLoss
         let payload = somePayload()
         let file = try StateFile<[UInt8]>(path: "\(ground.path)/saved.state")
         try file.save(payload, durability: durability)
         let frame = [UInt8](repeating: 0x2a, count: try length(of: "saved.state", ground))
-        let measured = try Harness(budget: isDurable ? 6_000_000_000 : 2_000_000_000).compare(
+        let measured = try Harness(effort, seconds: isDurable ? 6 : 2).compare(
             rounds: 2000,
             count: isDurable ? 5 : 20,
             flushes: isDurable ? flushes : nil,
@@ -48,11 +50,11 @@ enum StateRows {
     }
 
     /// Loads, with verification.
-    static func load(_ ground: BenchGround) throws -> BenchRow {
+    static func load(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
         let file = try StateFile<[UInt8]>(path: "\(ground.path)/loaded.state")
         try file.save(somePayload(), durability: .processCrash)
         var buffer = [UInt8](repeating: 0, count: try length(of: "loaded.state", ground))
-        let measured = try Harness(budget: 1_500_000_000).compare(
+        let measured = try Harness(effort, seconds: 1.5).compare(
             rounds: 2000,
             count: 100,
             subject: { count in
@@ -68,10 +70,10 @@ enum StateRows {
     }
 
     /// The checksum of so many bytes that are in the cache.
-    static func checksum(_ name: String, length: Int) throws -> BenchRow {
+    static func checksum(_ name: String, length: Int, _ effort: Effort) throws -> BenchRow {
         let bytes = [UInt8](repeating: 0x2a, count: length)
         var copy = bytes
-        let measured = try Harness(budget: 500_000_000).compare(
+        let measured = try Harness(effort, seconds: 0.5).compare(
             rounds: 2000,
             count: max(4, (1 << 20) / length),
             subject: { count in
