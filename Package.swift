@@ -40,13 +40,14 @@ let package = Package(
         .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
         .target(name: "HoldfastTesting", dependencies: ["Holdfast", "_HoldfastCShims"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
+        .target(name: "_HoldfastStressShims", path: "Sources/_HoldfastStressShims"),
         .executableTarget(
             name: "holdfastctl",
             dependencies: ["Holdfast", "_HoldfastCShims", "_HoldfastFloors", argumentParser]
         ),
         .executableTarget(
             name: "holdfast-stress",
-            dependencies: ["Holdfast", "_HoldfastCShims", argumentParser]
+            dependencies: ["Holdfast", "_HoldfastCShims", "_HoldfastStressShims", argumentParser]
         ),
         .testTarget(
             name: "HoldfastTests",

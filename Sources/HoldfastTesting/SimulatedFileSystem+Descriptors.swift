@@ -118,12 +118,25 @@ extension SimulatedFileSystem {
             case .flock: Call("flock", descriptor, flags: ["LOCK_UN"])
             case .openFileDescription: Call("fcntl", descriptor, flags: ["F_OFD_SETLK", "F_UNLCK"])
             }
-        try perform(call) { state throws(Failure) in state.open[descriptor]?.locks[kind] = nil }
+        try perform(call) { state throws(Failure) in
+            precondition(state.open[descriptor] != nil, "descriptor \(descriptor) is not open")
+            state.open[descriptor]?.locks[kind] = nil
+        }
     }
 
     package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
         try perform(Call("fcntl", descriptor, flags: ["F_OFD_GETLK", "F_WRLCK"])) { state throws(Failure) in
             state.open.isBusy(descriptor, .openFileDescription, .exclusive)
+        }
+    }
+
+    /// This process, if any descriptor has the file flocked: the table does not know simulated processes.
+    ///
+    /// It is no system call, and not recorded.
+    package func lockHolder(of file: FileIdentity) -> Int32? {
+        withState { state in
+            let isHeld = state.open.values.contains { $0.inode == file.inode && $0.locks[.flock] != nil }
+            return isHeld ? getpid() : nil
         }
     }
 

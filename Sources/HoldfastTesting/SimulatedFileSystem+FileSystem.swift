@@ -89,7 +89,10 @@ extension SimulatedFileSystem: FileSystem {
         return try perform(call) { state throws(Failure) in
             let parent = state.file(directory)
             if state.volume[parent.inode].kind != .directory { throw Failure(ENOTDIR) }
-            let number = state.volume.add(.regular([]), permissions: 0o600 & ~state.umask, links: 0)
+            // As ext4 says of a directory that was removed.
+            if state.volume[parent.inode].links == 0 { throw Failure(EPERM) }
+            let permissions = 0o600 & ~state.umask
+            let number = state.volume.add(.regular([]), permissions: permissions, links: 0, in: parent.inode)
             state.volume[number].isLinkable = true
             return state.openFile(number, path: state.join(parent.path, "(unnamed)"), isWritable: true)
         }
@@ -117,7 +120,6 @@ extension SimulatedFileSystem: FileSystem {
         let flags = replacing ? [] : ["RENAME_NOREPLACE"]
         try perform(Call(function, directory, name: name, newName: newName, flags: flags)) { state throws(Failure) in
             try state.volume.rename(name, to: newName, in: state.inode(directory), replacing: replacing)
-            state.freeOrphans()
         }
     }
 
@@ -144,7 +146,6 @@ extension SimulatedFileSystem: FileSystem {
     package func unlink(_ name: String, in directory: Int32) throws(SystemError) {
         try perform(Call("unlinkat", directory, name: name)) { state throws(Failure) in
             try state.volume.unlink(name, in: state.inode(directory))
-            state.freeOrphans()
         }
     }
 

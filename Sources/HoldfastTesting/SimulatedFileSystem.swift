@@ -119,6 +119,18 @@ extension SimulatedFileSystem {
         set { state.withLock { $0.umask = newValue } }
     }
 
+    /// How many changes of files share one time; 1 at first, and at least that.
+    ///
+    /// With more it is as on a kernel whose file times tick every few milliseconds (Linux before 6.13): a file may change, or
+    /// another one take its inode number, and its times stay.
+    public var changesPerTick: Int {
+        get { state.withLock { Int($0.volume.changesPerTick) } }
+        set {
+            precondition(newValue >= 1, "a change cannot take less than no time")
+            state.withLock { $0.volume.changesPerTick = Int64(newValue) }
+        }
+    }
+
     @TaskLocal private static var isSomebodyElse = false
 }
 

@@ -56,7 +56,7 @@ extension SimulatedState {
         let number = inode(descriptor)
         volume[number].owner = owner
         volume[number].group = group
-        if volume[number].kind == .regular {
+        if volume[number].kind != .directory {
             let executable = volume[number].permissions & 0o010 != 0
             volume[number].permissions &= executable ? ~0o6000 : ~0o4000
         }

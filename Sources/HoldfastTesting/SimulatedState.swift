@@ -54,6 +54,7 @@ extension SimulatedState {
     ) throws(Failure) -> Result {
         let index = record.flatMap { $0.epoch == epoch ? $0.number - 1 : nil }
         if let index, fault != nil { calls[index].isFaulted = true }
+        defer { freeOrphans() }
         do throws(Failure) {
             if case .shortWrite(let limit) = fault { writeLimit = limit }
             defer { writeLimit = .max }
@@ -104,10 +105,9 @@ extension SimulatedState {
 
     mutating func close(_ descriptor: Int32) {
         precondition(open.removeValue(forKey: descriptor) != nil, "descriptor \(descriptor) is not open")
-        freeOrphans()
     }
 
-    /// To be called after every call that may have taken a last name or a last descriptor away.
+    /// Frees the files that have lost their last name and their last descriptor.
     mutating func freeOrphans() {
         if volume.orphans.isEmpty { return }
         let inodes = Set(open.values.map(\.inode))

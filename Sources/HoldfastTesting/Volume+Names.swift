@@ -64,7 +64,7 @@ extension Volume {
         if try lookUp(name, in: directory) != nil { throw Failure(EEXIST) }
         if self[directory].links == 0 { throw Failure(ENOENT) }
         let isDirectory = if case .directory = content { true } else { false }
-        let number = add(content, permissions: permissions, links: isDirectory ? 2 : 1)
+        let number = add(content, permissions: permissions, links: isDirectory ? 2 : 1, in: directory)
         if isDirectory { setLinks(directory, to: self[directory].links + 1) }
         self[directory].entries[EntryName(name)] = number
         touch(directory, modified: true)

@@ -5,7 +5,8 @@
 //
 // - Number 2 is the root. A freed number is given to the next new file, as on ext4, so that whoever compares inode numbers
 //   without holding the file open is caught.
-// - Every change takes a new time, so no two changes of a file leave the same `changed`.
+// - Every change takes a new time, so no two changes of a file leave the same `changed`, unless the clock is made to tick
+//   more slowly.
 
 internal import Holdfast
 internal import _HoldfastCShims
@@ -31,6 +32,8 @@ struct Volume: Sendable {
     private var freed: Set<UInt64> = []
     private var next = Self.root
     private var clock: Int64 = 0
+    /// How many changes share one time: 1, or more for a clock that ticks more slowly than files change.
+    var changesPerTick: Int64 = 1
 
     init() {
         let root = add(.directory([:], parent: Self.root), permissions: 0o755, links: 2)
@@ -50,10 +53,17 @@ struct Volume: Sendable {
 
     mutating func now() -> FileStatus.Time {
         clock += 1
-        return FileStatus.Time(seconds: 1_700_000_000 + clock / 1_000_000, nanoseconds: clock % 1_000_000 * 1000)
+        let tick = clock - clock % changesPerTick
+        return FileStatus.Time(seconds: 1_700_000_000 + tick / 1_000_000, nanoseconds: tick % 1_000_000 * 1000)
     }
 
-    mutating func add(_ content: Inode.Content, permissions: UInt32, links: UInt64) -> UInt64 {
+    /// Makes a file that belongs to a directory, as BSD has it if that has the bit S_ISGID: in its group (inode(7)).
+    mutating func add(
+        _ content: Inode.Content,
+        permissions: UInt32,
+        links: UInt64,
+        in directory: UInt64? = nil
+    ) -> UInt64 {
         let number = freed.min() ?? next
         if freed.remove(number) == nil { next += 1 }
         let time = now()
@@ -64,6 +74,10 @@ struct Volume: Sendable {
             modified: time,
             changed: time
         )
+        if let directory, self[directory].permissions & 0o2000 != 0 {
+            self[number].group = self[directory].group
+            if self[number].kind == .directory { self[number].permissions |= 0o2000 }
+        }
         if links == 0 { orphans.insert(number) }
         return number
     }

@@ -51,8 +51,10 @@ extension LockFile {
             } else {
                 continue
             }
-            guard try lock(file.descriptor, family, mode) else { return .busy(file) }
+            let isLocked = try lock(file.descriptor, family, mode)
+            // A lock on a file that has lost its name means nothing, whether it is ours or another's.
             guard try isInPlace(file) else { continue }
+            guard isLocked else { return .busy(file) }
             switch (mode, role) {
             case (_, .pidFile): return try adopt(file, mode, holder: holder)
             case (.shared, _): return .acquired(FileLock(file, of: self, mode: mode, holder: holder))

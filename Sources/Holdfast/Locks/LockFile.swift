@@ -47,7 +47,7 @@ public final class LockFile: Sendable {
     package let family: Family
     let role: Role
     let label: String?
-    let site: LockSite
+    package let site: LockSite
     private let template = Mutex<LockRecordTemplate?>(nil)
     private let idle = Mutex<OpenLockFile?>(nil)
 

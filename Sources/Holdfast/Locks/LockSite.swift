@@ -6,7 +6,7 @@
 internal import Synchronization
 
 /// One path that is locked in this process.
-final class LockSite: Sendable {
+package final class LockSite: Sendable {
     private struct Key: Hashable {
         let fileSystem: ObjectIdentifier?
         let directory: FileIdentity
@@ -60,8 +60,11 @@ final class LockSite: Sendable {
 }
 
 extension LockSite {
+    /// How many of this process wait.
+    package var waitingCount: Int { waiterCount.load(ordering: .acquiring) }
+
     /// Whether somebody in this process waits, and must be served first.
-    var hasWaiters: Bool { waiterCount.load(ordering: .acquiring) > 0 }
+    var hasWaiters: Bool { waitingCount > 0 }
 
     func hold(_ holder: HolderID) {
         state.withLock { $0.holders.append(holder) }
@@ -114,25 +117,35 @@ extension LockSite {
         }
     }
 
-    /// The waiter that the next grant is for.
-    var head: LockWaiter? {
-        state.withLock { state in state.queue.head.flatMap { state.waiters[$0] } }
+    /// Begins an attempt for the waiter that comes first.
+    func attempt() -> LockWaiter? {
+        state.withLock { state in state.queue.attempt().flatMap { state.waiters[$0] } }
+    }
+
+    /// Ends the attempt for a waiter.
+    func conclude(_ waiter: LockWaiter, hasOutcome: Bool) -> LockQueue<ContinuousClock.Instant>.Conclusion {
+        state.withLock { state in
+            let conclusion = state.queue.conclude(hasOutcome: hasOutcome)
+            if conclusion != .waiting { state.waiters[waiter.ticket] = nil }
+            waiterCount.store(state.queue.count, ordering: .releasing)
+            return conclusion
+        }
     }
 
     var nextDeadline: ContinuousClock.Instant? {
         state.withLock { $0.queue.nextDeadline }
     }
 
-    /// Takes a waiter out because it gets the lock or an error; nil if it has its outcome already.
-    func settle(_ ticket: Ticket) -> LockWaiter? {
+    /// Takes a waiter out because nobody can serve it; nil if it has its outcome already.
+    func remove(_ ticket: Ticket) -> LockWaiter? {
         state.withLock { state in
-            guard state.queue.settle(ticket) else { return nil }
+            guard state.queue.remove(ticket) else { return nil }
             waiterCount.store(state.queue.count, ordering: .releasing)
             return state.waiters.removeValue(forKey: ticket)
         }
     }
 
-    /// Takes a waiter out because its task was cancelled; nil if it has its outcome already, or is not enqueued yet.
+    /// Takes a waiter out because its task was cancelled; nil if it has its outcome already, or gets it from elsewhere.
     func cancel(_ ticket: Ticket) -> LockWaiter? {
         state.withLock { state in
             guard state.queue.cancel(ticket) else { return nil }

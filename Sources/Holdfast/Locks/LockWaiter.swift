@@ -52,7 +52,7 @@ final class LockWaiter: Sendable {
             }
         } onCancel: {
             // The queue decides whether the grant or the cancellation came first.
-            file.site.cancel(ticket)?.settle(failing: cancelled)
+            file.site.cancel(ticket)?.settleCancelled()
         }
     }
 
@@ -70,12 +70,12 @@ final class LockWaiter: Sendable {
     }
 
     private func enqueue() {
-        guard file.site.enqueue(self) else { return settle(failing: cancelled) }
+        guard file.site.enqueue(self) else { return settleCancelled() }
         do throws(SystemError) {
             try LockReactor.current().attend(to: file.site)
         } catch {
             let failure = LockError(error, path: file.path, while: "start the thread that waits for it")
-            file.site.settle(ticket)?.settle(failing: failure)
+            file.site.remove(ticket)?.settle(failing: failure)
         }
     }
 
@@ -91,6 +91,10 @@ final class LockWaiter: Sendable {
     func settle(failing error: LockError) {
         state.withLock { $0.error = error }
         wake()
+    }
+
+    func settleCancelled() {
+        settle(failing: cancelled)
     }
 
     private func wake() {

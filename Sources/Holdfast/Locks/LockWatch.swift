@@ -48,28 +48,47 @@ final class LockWatch {
             let path = waiter.file.path
             waiter.settle(failing: LockError(.timedOut, path: path, reason: "the deadline passed", holder: holder))
         }
-        while let waiter = site.head {
+        while let waiter = site.attempt() {
             // Before the attempt: a release after a failed attempt must find the watch in place.
             watch(waiter.file, inotify)
             var reused = candidate.take()
             if reused == nil { reused = site.takeCandidate() }
             do throws(LockError) {
                 switch try waiter.file.attempt(waiter.mode, holder: waiter.holder, reusing: reused) {
-                case .acquired(let lock):
-                    site.settle(waiter.ticket)?.settle(with: lock)
+                case .acquired(let lock): conclude(waiter, with: lock)
                 case .busy(let file):
                     candidate = file
-                    schedule(isWatched: descriptor != nil)
-                    return .waiting
+                    if isToWait(waiter, isWatched: descriptor != nil) { return .waiting }
                 case .busyByRecord:
-                    schedule(isWatched: false)
-                    return .waiting
+                    if isToWait(waiter, isWatched: false) { return .waiting }
                 }
             } catch {
-                site.settle(waiter.ticket)?.settle(failing: error)
+                switch site.conclude(waiter, hasOutcome: true) {
+                case .cancelled: waiter.settleCancelled()
+                case .settled, .waiting: waiter.settle(failing: error)
+                }
             }
         }
         return .nobodyWaits
+    }
+
+    private func conclude(_ waiter: LockWaiter, with lock: consuming FileLock) {
+        switch site.conclude(waiter, hasOutcome: true) {
+        case .cancelled:
+            _ = consume lock
+            waiter.settleCancelled()
+        case .settled, .waiting: waiter.settle(with: lock)
+        }
+    }
+
+    /// After a busy attempt: false if its waiter has given up, so that the next one's turn has come.
+    private func isToWait(_ waiter: LockWaiter, isWatched: Bool) -> Bool {
+        if site.conclude(waiter, hasOutcome: false) == .cancelled {
+            waiter.settleCancelled()
+            return false
+        }
+        schedule(isWatched: isWatched)
+        return true
     }
 
     /// Watches the file that the path names now; another one than before if it was replaced.

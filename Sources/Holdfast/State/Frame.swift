@@ -41,6 +41,12 @@ struct FrameHeader: Hashable, Sendable {
     var length: UInt64
 }
 
+/// A header with the checksum that it carries; equal only if the 128 bytes are.
+struct SealedHeader: Hashable, Sendable {
+    var header: FrameHeader
+    var checksum: UInt64
+}
+
 extension Frame {
     /// The checksum of a frame: all of the header but the checksum's column, then the payload.
     static func checksum(of header: Header, _ payload: UnsafeRawBufferPointer) -> UInt64 {

@@ -4,8 +4,8 @@
 // string per column costs more than the checksum of the whole frame.
 
 extension FrameHeader {
-    /// The 128 bytes before this payload, whose length must be the one that the header says.
-    func encoded(before payload: UnsafeRawBufferPointer) -> Frame.Header {
+    /// The 128 bytes before this payload, whose length must be the one that the header says, and the checksum in them.
+    func encoded(before payload: UnsafeRawBufferPointer) -> (bytes: Frame.Header, checksum: UInt64) {
         precondition(length == UInt64(payload.count), "a header belongs to one payload")
         var bytes = Frame.Header(repeating: asciiSpace)
         for index in Frame.magic.indices { bytes[index] = Frame.magic[index] }
@@ -16,29 +16,26 @@ extension FrameHeader {
         bytes.writeDecimal(token, Frame.tokenColumn)
         bytes.writeDecimal(length, Frame.lengthColumn)
         bytes[Frame.newlineColumn] = asciiNewline
-        bytes.writeHexadecimal(unsafe Frame.checksum(of: bytes, payload), Frame.checksumColumn)
-        return bytes
+        let checksum = unsafe Frame.checksum(of: bytes, payload)
+        bytes.writeHexadecimal(checksum, Frame.checksumColumn)
+        return (bytes, checksum)
     }
 }
 
 extension Frame.Header {
-    /// Fills the column with the number, zeros in front.
     fileprivate mutating func writeDecimal(_ value: UInt64, _ column: Range<Int>) {
-        var rest = value
-        for index in column.reversed() {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            self[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: digit)
-            rest = quotient
-        }
-        precondition(rest == 0, "every column is as wide as its type's largest number")
+        write(value, column, radix: 10)
     }
 
     fileprivate mutating func writeHexadecimal(_ value: UInt64, _ column: Range<Int>) {
-        var rest = value
-        for index in column.reversed() {
-            let digit = UInt8(truncatingIfNeeded: rest & 15)
-            self[index] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + (digit - 10)
-            rest >>= 4
+        write(value, column, radix: 16)
+    }
+
+    /// Fills the column with the number, zeros in front.
+    private mutating func write(_ value: UInt64, _ column: Range<Int>, radix: UInt64) {
+        var bytes = mutableSpan
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[column]).storeColumn(value, radix: radix)
         }
     }
 }

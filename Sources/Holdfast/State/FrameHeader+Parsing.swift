@@ -12,23 +12,23 @@ enum FrameProblem: Error {
 
 extension Frame {
     /// The header of these bytes, if they and the payload are what one save wrote.
-    static func verify(_ bytes: Header, _ payload: [UInt8]) throws(FrameProblem) -> FrameHeader {
-        let (header, stored) = try FrameHeader.parse(bytes)
-        guard header.length == UInt64(payload.count) else {
-            throw .corrupt(.length(header: header.length, file: UInt64(payload.count)))
+    static func verify(_ bytes: Header, _ payload: [UInt8]) throws(FrameProblem) -> SealedHeader {
+        let frame = try SealedHeader(parsing: bytes)
+        guard frame.header.length == UInt64(payload.count) else {
+            throw .corrupt(.length(header: frame.header.length, file: UInt64(payload.count)))
         }
         let computed = unsafe payload.withUnsafeBytes { unsafe checksum(of: bytes, $0) }
-        guard computed == stored else { throw .corrupt(.checksum(header: stored, computed: computed)) }
-        return header
+        guard computed == frame.checksum else {
+            throw .corrupt(.checksum(header: frame.checksum, computed: computed))
+        }
+        return frame
     }
 }
 
-extension FrameHeader {
-    /// Parses a header.
-    ///
-    /// Returns it with the checksum that it carries, which is not compared here.
-    static func parse(_ bytes: Frame.Header) throws(FrameProblem) -> (header: FrameHeader, checksum: UInt64) {
-        try checkFormat(bytes)
+extension SealedHeader {
+    /// Parses a header; its checksum is not compared with anything here.
+    init(parsing bytes: Frame.Header) throws(FrameProblem) {
+        try Self.checkFormat(bytes)
         for index in Frame.separators.indices where bytes[Frame.separators[index]] != asciiSpace {
             throw .corrupt(.column("separator", at: Frame.separators[index]..<Frame.separators[index] + 1))
         }
@@ -40,7 +40,7 @@ extension FrameHeader {
         }
         let schema = try bytes.decimal("schema", Frame.schemaColumn)
         guard let schema = UInt32(exactly: schema) else { throw .corrupt(.column("schema", at: Frame.schemaColumn)) }
-        let header = FrameHeader(
+        header = FrameHeader(
             store: StoreID(value: try bytes.hexadecimal("store", Frame.storeColumn)),
             generation: Generation(try bytes.decimal("generation", Frame.generationColumn)),
             schema: schema,
@@ -49,7 +49,7 @@ extension FrameHeader {
         )
         // 0 means that there is no state: no save has ever written it.
         if header.generation == .absent { throw .corrupt(.column("generation", at: Frame.generationColumn)) }
-        return (header, try bytes.hexadecimal("checksum", Frame.checksumColumn))
+        checksum = try bytes.hexadecimal("checksum", Frame.checksumColumn)
     }
 
     /// The magic, and a format number of any width: a later format may keep nothing else of this layout.
@@ -67,33 +67,20 @@ extension FrameHeader {
 }
 
 extension Frame.Header {
-    /// A decimal number, zeros in front, that fits.
     fileprivate func decimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
-        var value: UInt64 = 0
-        for index in column {
-            let byte = self[index]
-            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
-            if !byte.isDigit || overflow || carry { throw .corrupt(.column(name, at: column)) }
-            value = sum
-        }
-        return value
+        try number(name, column, radix: 10)
     }
 
     fileprivate func hexadecimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
-        var value: UInt64 = 0
-        for index in column {
-            let byte = self[index]
-            let digit: UInt8
-            if byte.isDigit {
-                digit = byte - UInt8(ascii: "0")
-            } else if byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "f") {
-                digit = byte - UInt8(ascii: "a") + 10
-            } else {
-                throw .corrupt(.column(name, at: column))
-            }
-            value = value << 4 | UInt64(digit)
+        try number(name, column, radix: 16)
+    }
+
+    /// The number that fills the column.
+    private func number(_ name: StaticString, _ column: Range<Int>, radix: UInt64) throws(FrameProblem) -> UInt64 {
+        let value = unsafe span.withUnsafeBytes { bytes in
+            unsafe UnsafeRawBufferPointer(rebasing: bytes[column]).column(radix: radix)
         }
+        guard let value else { throw .corrupt(.column(name, at: column)) }
         return value
     }
 }

@@ -71,6 +71,6 @@ extension ReplaceEngine {
 extension StateError {
     /// Whether the file is there and its content is lost: the checksum says so, or the device does.
     var isDamage: Bool {
-        code == .corrupt || (code == .notRead && cause?.code == EIO)
+        code == .corrupt || (code == operation.failure && cause?.code == EIO)
     }
 }

@@ -14,8 +14,10 @@ struct OpenedState: ~Copyable {
 
 /// A frame whose checksum is right.
 struct StoredState: Sendable {
-    var header: FrameHeader
+    var frame: SealedHeader
     var payload: [UInt8]
+
+    var header: FrameHeader { frame.header }
 }
 
 extension ReplaceEngine {
@@ -36,7 +38,7 @@ extension ReplaceEngine {
             case ELOOP, EMLINK: throw refused("it is a symbolic link")
             case EISDIR: throw refused("it is a directory")
             case ENXIO, ENODEV: throw refused("it is a FIFO, a socket or a device")
-            default: throw StateError(.notRead, operation, path: directory.path(of: name), cause: error)
+            default: throw StateError(operation.failure, operation, path: directory.path(of: name), cause: error)
             }
         }
     }
@@ -49,7 +51,7 @@ extension ReplaceEngine {
             let path = directory.path(of: opened.name)
             switch error {
             case .system(let cause):
-                throw StateError(.notRead, operation, path: path, cause: cause)
+                throw StateError(operation.failure, operation, path: path, cause: cause)
             case .frame(.corrupt(let corruption)):
                 throw StateError(.corrupt, operation, path: path, corruption: corruption)
             case .frame(.newerFormat(let version)):
@@ -74,16 +76,16 @@ extension ReplaceEngine {
             throw .numbers(.tooLarge, expected: UInt64(options.maximumLength), found: UInt64(length))
         }
         let (bytes, payload) = try Self.readPieces(file, Int(length))
-        let header: FrameHeader
+        let frame: SealedHeader
         do throws(FrameProblem) {
-            header = try Frame.verify(bytes, payload)
+            frame = try Frame.verify(bytes, payload)
         } catch {
             throw .frame(error)
         }
-        if let expected = options.expectedStore, expected != header.store {
-            throw .numbers(.wrongStore, expected: expected.value, found: header.store.value)
+        if let expected = options.expectedStore, expected != frame.header.store {
+            throw .numbers(.wrongStore, expected: expected.value, found: frame.header.store.value)
         }
-        return StoredState(header: header, payload: payload)
+        return StoredState(frame: frame, payload: payload)
     }
 
     /// One preadv(2) into the header and the payload's own array, which is the one that the codec gets.
@@ -116,14 +118,13 @@ extension ReplaceEngine {
         }
     }
 
-    /// The generation that the header of a damaged file still tells, for a successor that has to be later.
-    func salvagedGeneration(of opened: borrowing OpenedState) -> Generation? {
+    /// The header alone, not compared with the payload; nil if it cannot be read or is malformed.
+    func peek(_ opened: borrowing OpenedState) -> SealedHeader? {
         var header = Frame.Header(repeating: 0)
         var span = header.mutableSpan
         let count = unsafe span.withUnsafeMutableBytes { bytes in
             (try? unsafe opened.file.readAll(into: bytes)) ?? 0
         }
-        guard count == Frame.headerLength else { return nil }
-        return (try? FrameHeader.parse(header))?.header.generation
+        return count == Frame.headerLength ? try? SealedHeader(parsing: header) : nil
     }
 }

@@ -16,14 +16,15 @@
 internal import _HoldfastCShims
 
 extension ReplaceEngine {
-    /// Puts a new file in the place of the target.
+    /// Puts a new file in the place of the target, whose metadata it takes over, or else the given.
+    ///
+    /// Only a target, which is sound, is kept as the previous copy.
     func replace(
         _ target: TargetState?,
         by payload: [UInt8],
         _ header: FrameHeader,
         _ request: SaveRequest,
         afterDeath: Bool,
-        keepingPrevious: Bool? = nil,
         metadata: FileMetadata? = nil
     ) throws(StateError) -> Commit {
         sweep(afterDeath: afterDeath)
@@ -32,10 +33,10 @@ extension ReplaceEngine {
         do throws(SystemError) {
             if flushes {
                 let entry = try directory.openItself()
-                try put(target, payload, header, flushes, keepingPrevious, metadata)
+                try put(target, payload, header, flushes, metadata)
                 syncError = Self.flush(entry)
             } else {
-                try put(target, payload, header, flushes, keepingPrevious, metadata)
+                try put(target, payload, header, flushes, metadata)
                 syncError = nil
             }
         } catch {
@@ -60,20 +61,19 @@ extension ReplaceEngine {
         _ payload: [UInt8],
         _ header: FrameHeader,
         _ flushes: Bool,
-        _ keepingPrevious: Bool?,
         _ metadata: FileMetadata?
     ) throws(SystemError) {
         let temporary = names.temporary()
-        let identity = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
+        let (identity, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
         do throws(SystemError) {
-            if let target, keepingPrevious ?? options.keepsPrevious { try keepPrevious(target.status) }
+            if let target, options.keepsPrevious { try keepPrevious(target.status) }
             try rename(temporary, of: identity)
         } catch {
             try? directory.unlink(temporary)
             throw error
         }
         if let status = try? directory.status(of: names.state), status.identity == identity {
-            remember(status, header)
+            remember(status, frame)
         }
     }
 
@@ -86,10 +86,10 @@ extension ReplaceEngine {
         _ header: FrameHeader,
         _ metadata: FileMetadata?,
         _ flushes: Bool
-    ) throws(SystemError) -> FileIdentity {
+    ) throws(SystemError) -> (FileIdentity, SealedHeader) {
         let file = try directory.open(name, .createNew(permissions: 0o600))
         do throws(SystemError) {
-            try Self.fill(file, header, payload)
+            let frame = try Self.fill(file, header, payload)
             let status = try file.status()
             // A file system that lost bytes without an error, or somebody else at work in this file.
             if status.size != Int64(Frame.headerLength + payload.count) {
@@ -100,7 +100,7 @@ extension ReplaceEngine {
             // on the device. Elsewhere a barrier is fsync(2) itself.
             if flushes { try file.sync(.barrier) }
             try file.close()
-            return status.identity
+            return (status.identity, frame)
         } catch {
             try? directory.unlink(name)
             throw error
@@ -111,15 +111,18 @@ extension ReplaceEngine {
         _ file: borrowing Descriptor,
         _ header: FrameHeader,
         _ payload: [UInt8]
-    ) throws(SystemError) {
+    ) throws(SystemError) -> SealedHeader {
         // Result carries the type of the error through closures that are declared `rethrows`.
         let outcome = unsafe payload.withUnsafeBytes { payload in
-            let header = unsafe header.encoded(before: payload)
-            return unsafe header.span.withUnsafeBytes { header in
-                Result { () throws(SystemError) in try unsafe file.writeAll(header, payload) }
+            let (bytes, checksum) = unsafe header.encoded(before: payload)
+            return unsafe bytes.span.withUnsafeBytes { bytes in
+                Result { () throws(SystemError) in
+                    try unsafe file.writeAll(bytes, payload)
+                    return SealedHeader(header: header, checksum: checksum)
+                }
             }
         }
-        try outcome.get()
+        return try outcome.get()
     }
 
     /// Gives the old file its second name.

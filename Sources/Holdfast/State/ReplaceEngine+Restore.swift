@@ -16,6 +16,7 @@ extension ReplaceEngine {
             )
         }
         let previous = try read(opened, request.operation)
+        try checkFence(request, stored: previous.header.token)
         let metadata = try metadata(of: opened, request.operation)
         let current = try replaceable(request, previous)
         let header = FrameHeader(
@@ -34,8 +35,6 @@ extension ReplaceEngine {
             header,
             request,
             afterDeath: lock.abandoned != nil,
-            // The good copy must not give way to a damaged one.
-            keepingPrevious: current.target != nil && options.keepsPrevious,
             metadata: current.metadata ?? metadata
         )
         try? lock.release()
@@ -44,7 +43,7 @@ extension ReplaceEngine {
 
     /// What a restored state has to be later than.
     private struct Superseded {
-        /// Nil if there is none, or it is damaged.
+        /// Nil if there is none, or it is damaged: the good copy must not give way to it.
         var target: TargetState?
         var generation: Generation
         var token: UInt64
@@ -59,38 +58,43 @@ extension ReplaceEngine {
         guard let opened = try open(names.state, request.operation) else {
             return Superseded(generation: .absent, token: 0)
         }
+        let current: StoredState
         do throws(StateError) {
-            let current = try read(opened, request.operation)
-            guard current.header.store == previous.header.store else {
-                throw StateError(
-                    .wrongStore,
-                    request.operation,
-                    path: path,
-                    expected: previous.header.store.value,
-                    found: current.header.store.value
-                )
-            }
-            try checkFence(request, stored: max(current.header.token, previous.header.token))
-            return Superseded(
-                target: TargetState(
-                    header: current.header,
-                    status: opened.status,
-                    metadata: try metadata(of: opened, request.operation)
-                ),
-                generation: current.header.generation,
-                token: current.header.token
-            )
+            current = try read(opened, request.operation)
         } catch  where error.isDamage {
-            try checkFence(request, stored: previous.header.token)
-            // What is left of a damaged header may lie about the token, which would lock everybody out; of its
-            // generation only the order matters, and the one after the previous copy's was given away.
-            let lost = previous.header.generation.next ?? .absent
-            let salvaged = salvagedGeneration(of: opened).flatMap { $0.next == nil ? nil : $0 } ?? .absent
-            return Superseded(
-                generation: max(lost, salvaged),
-                token: 0,
-                metadata: try? FileMetadata(of: opened.file, opened.status)
+            return damaged(opened, previous)
+        }
+        guard current.header.store == previous.header.store else {
+            throw StateError(
+                .wrongStore,
+                request.operation,
+                path: path,
+                expected: previous.header.store.value,
+                found: current.header.store.value
             )
         }
+        try checkFence(request, stored: current.header.token)
+        return Superseded(
+            target: TargetState(
+                header: current.header,
+                status: opened.status,
+                metadata: try metadata(of: opened, request.operation)
+            ),
+            generation: current.header.generation,
+            token: current.header.token
+        )
+    }
+
+    private func damaged(_ opened: borrowing OpenedState, _ previous: StoredState) -> Superseded {
+        // What is left of a damaged header may lie about the token, which would lock everybody out; of its generation
+        // only the order matters, and the one after the previous copy's was given away.
+        let lost = previous.header.generation.next ?? .absent
+        let told = peek(opened)?.header.generation ?? .absent
+        let salvaged = told.next == nil ? .absent : told
+        return Superseded(
+            generation: max(lost, salvaged),
+            token: 0,
+            metadata: try? FileMetadata(of: opened.file, opened.status)
+        )
     }
 }

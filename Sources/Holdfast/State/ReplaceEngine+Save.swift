@@ -16,8 +16,8 @@ struct SaveRequest: Sendable {
 /// The file that is about to be replaced.
 struct TargetState: Sendable {
     var header: FrameHeader
-    /// Nil if the file did not have to be read.
-    var payload: [UInt8]?
+    /// Empty if it was not asked for.
+    var payload: [UInt8] = []
     var status: FileStatus
     var metadata: FileMetadata
 }
@@ -43,10 +43,10 @@ extension ReplaceEngine {
     /// Replaces the state by what the body makes of it, with no other writer in between.
     ///
     /// The body is given nil if there is no state. If it throws, nothing is changed.
-    func update(_ request: SaveRequest, _ body: (StoredState?) throws -> [UInt8]) throws -> Commit {
+    func update(_ request: SaveRequest, _ body: (TargetState?) throws -> [UInt8]) throws -> Commit {
         let lock = try lock(request.operation, deadline: request.deadline)
         let target = try target(request, wantsPayload: true)
-        let payload = try body(target.map { StoredState(header: $0.header, payload: $0.payload ?? []) })
+        let payload = try body(target)
         try checkLength(payload, request)
         let commit = try replace(
             target,
@@ -73,13 +73,7 @@ extension ReplaceEngine {
 
     /// The current file, which must be sound and of this program's making, and may be replaced by this writer.
     private func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
-        let target: TargetState?
-        do throws(StateError) {
-            target = try currentFile(request, wantsPayload: wantsPayload)
-        } catch  where error.code == .notRead {
-            // Of a save it matters more that nothing was saved than at which call it failed.
-            throw StateError(.notSaved, request.operation, path: path, cause: error.cause)
-        }
+        let target = try currentFile(request, wantsPayload: wantsPayload)
         if let schema = target?.header.schema, schema > request.schema {
             throw StateError(
                 .newerSchema,
@@ -111,17 +105,19 @@ extension ReplaceEngine {
 
     private func currentFile(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
         guard let opened = try open(names.state, request.operation) else { return nil }
-        var state: (header: FrameHeader, payload: [UInt8]?)
-        if !wantsPayload, let header = verifiedHeader(of: opened.status) {
-            state = (header, nil)
+        let header: FrameHeader
+        var payload: [UInt8] = []
+        if !wantsPayload, let known = verifiedFrame(of: opened.status), peek(opened) == known {
+            header = known.header
         } else {
             let stored = try read(opened, request.operation)
-            remember(opened.status, stored.header)
-            state = (stored.header, stored.payload)
+            remember(opened.status, stored.frame)
+            header = stored.header
+            payload = stored.payload
         }
         return TargetState(
-            header: state.header,
-            payload: state.payload,
+            header: header,
+            payload: payload,
             status: opened.status,
             metadata: try metadata(of: opened, request.operation)
         )

@@ -21,8 +21,9 @@ final class ReplaceEngine: Sendable {
     ///
     /// Losing it costs a read, never correctness.
     private struct Memory {
-        var verified: (status: FileStatus, header: FrameHeader)?
+        var verified: (status: FileStatus, frame: SealedHeader)?
         var hasSwept = false
+        var lockFile: LockFile?
     }
 
     init(_ names: CompanionNames, in directory: Directory, options: StateOptions) {
@@ -32,28 +33,44 @@ final class ReplaceEngine: Sendable {
         self.path = directory.path(of: names.state)
     }
 
-    /// The header of the current file, if it is the very file that was last verified or saved here, untouched since.
+    /// What the file with this status must begin with to be the one that was last verified or saved here, untouched since.
     ///
-    /// The change time moves with every write, so equal means unwritten, as far as the kernel's clock can tell.
-    func verifiedHeader(of status: FileStatus) -> FrameHeader? {
+    /// The status alone does not tell: the file system gives the inode number of a replaced file to the next one, whose
+    /// times are the same as long as its clock does not tick (some milliseconds on Linux before 6.13). The header does,
+    /// because it carries the generation and the checksum.
+    func verifiedFrame(of status: FileStatus) -> SealedHeader? {
         memory.withLock { memory in
             guard let verified = memory.verified, verified.status == status else { return nil }
-            return verified.header
+            return verified.frame
         }
     }
 
-    func remember(_ status: FileStatus, _ header: FrameHeader) {
-        memory.withLock { memory in memory.verified = (status, header) }
+    func remember(_ status: FileStatus, _ frame: SealedHeader) {
+        memory.withLock { memory in memory.verified = (status, frame) }
     }
 
     /// Waits for the lock that makes this the only writer.
     func lock(_ operation: StateError.Operation, deadline: ContinuousClock.Instant?) throws(StateError) -> FileLock {
         do throws(LockError) {
-            return try LockFile(sidecar: names.lock, in: directory).lock(.exclusive, deadline: deadline)
+            return try lockFile().lock(.exclusive, deadline: deadline)
         } catch {
             let late = error.code == .timedOut || error.code == .busy
-            throw StateError(late ? .timedOut : .notLocked, operation, path: path, cause: error.cause, underlying: error)
+            throw StateError(
+                late ? .timedOut : .notLocked,
+                operation,
+                path: path,
+                cause: error.cause,
+                underlying: error
+            )
         }
+    }
+
+    /// Made at the first save, because who only reads may not even be allowed to make the file.
+    private func lockFile() throws(LockError) -> LockFile {
+        if let made = memory.withLock({ $0.lockFile }) { return made }
+        let made = try LockFile(sidecar: names.lock, in: directory)
+        memory.withLock { $0.lockFile = made }
+        return made
     }
 
     /// Removes what writers that died left behind: at the first save here, and when the lock says that one died.

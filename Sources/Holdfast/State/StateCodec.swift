@@ -36,8 +36,3 @@ public struct BytesCodec: StateCodec {
     /// The bytes themselves.
     public func decode(_ bytes: [UInt8]) -> [UInt8] { bytes }
 }
-
-extension StateCodec where Self == BytesCodec {
-    /// Stores bytes as they are, without copying them.
-    public static var bytes: BytesCodec { BytesCodec() }
-}

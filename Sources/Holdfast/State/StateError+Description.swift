@@ -39,23 +39,18 @@ extension StateError: CustomStringConvertible {
     /// What is true now.
     private var truth: String? {
         switch code {
-        case .directoryNotSynced:
-            "The new state is in place and visible, but a power cut may bring back the old one."
-        case .notDurable:
-            "What was read may be taken back by a power cut."
-        case .notRead, .notFound:
-            nil
-        default:
-            switch operation {
-            case .saving, .restoring: "The old state stands."
-            case .loading, .verifying, .opening: nil
-            }
+        case .directoryNotSynced: "The new state is in place and visible, but a power cut may bring back the old one."
+        case .notDurable: "What was read may be taken back by a power cut."
+        case .notFound: nil
+        default: operation.isSave ? "The old state stands." : nil
         }
     }
 
     /// What to do.
     private var advice: String? {
         switch code {
+        case .corrupt where operation == .restoring:
+            "Nothing was restored: this copy has to come from a backup."
         case .corrupt:
             """
             Restore the previous copy if one is kept, or move the file away to begin anew; a save never replaces a \

@@ -92,6 +92,11 @@ public struct StateError: Error, Sendable {
     /// What was being done.
     enum Operation: String, Sendable {
         case loading, saving, verifying, restoring, opening
+
+        var isSave: Bool { self == .saving || self == .restoring }
+
+        /// What a system call that failed means here: of a save it matters most that nothing was saved.
+        var failure: Code { isSave ? .notSaved : .notRead }
     }
 
     /// What went wrong.

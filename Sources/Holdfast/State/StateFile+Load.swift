@@ -44,7 +44,7 @@ extension StateFile {
     ) throws(StateError) -> (value: Value, report: LoadReport) {
         let loaded = try engine.load(.loading, orPrevious: orPrevious, durable: durable)
         let header = loaded.state.header
-        let value = try decode(loaded.state, .loading)
+        let value = try decode(loaded.state.payload, schema: header.schema, .loading)
         let report = LoadReport(
             header,
             copy: loaded.copy,
@@ -69,13 +69,12 @@ extension StateFile {
     }
 
     /// The value of a verified payload.
-    func decode(_ state: StoredState, _ operation: StateError.Operation) throws(StateError) -> Value {
-        let bytes = try migrations.migrate(
-            state.payload,
-            from: state.header.schema,
-            operation,
-            path: engine.path
-        )
+    func decode(
+        _ payload: [UInt8],
+        schema: UInt32,
+        _ operation: StateError.Operation
+    ) throws(StateError) -> Value {
+        let bytes = try migrations.migrate(payload, from: schema, operation, path: engine.path)
         do {
             return try codec.decode(bytes)
         } catch {

@@ -70,7 +70,7 @@ extension StateFile {
         try engine.update(request(fence, durability, deadline)) { stored in
             var value: Value
             if let stored {
-                value = try decode(stored, .saving)
+                value = try decode(stored.payload, schema: stored.header.schema, .saving)
             } else if let initial = initial() {
                 value = initial
             } else {

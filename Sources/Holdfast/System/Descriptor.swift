@@ -39,7 +39,7 @@ extension Descriptor {
 
     /// fstat(2).
     package borrowing func status() throws(SystemError) -> FileStatus {
-        try fileSystem.status(rawValue)
+        try retrying { () throws(SystemError) in try fileSystem.status(rawValue) }
     }
 
     /// fsync(2) or fdatasync(2).

@@ -6,11 +6,6 @@ import Foundation
 import Holdfast
 import Testing
 
-private struct Settings: Codable, Equatable {
-    var port: Int
-    var hosts: [String]
-}
-
 @Suite(.temporaryDirectory)
 struct StateFileTests {
     let directory: Directory
@@ -19,22 +14,35 @@ struct StateFileTests {
         directory = try Directory(TemporaryDirectory.current)
     }
 
-    @Test("a saved value is loaded again, and each save has the next generation")
-    func roundTrip() throws {
-        let state = try StateFile<Settings>(#require(FileName("settings")), in: directory)
-        let first = try state.save(Settings(port: 1, hosts: ["a"]))
+    @Test("a saved value is loaded again, and each save has the next generation", arguments: Ground.allCases)
+    func roundTrip(_ ground: Ground) throws {
+        let directory = try ground.makeDirectory()
+        let state = try StateFile(directory.name("counter"), in: directory, codec: DecimalCodec())
+        let first = try state.save(41)
         #expect(first.generation == 1)
         #expect(first.durability == .powerLoss)
         #expect(first.directorySyncError == nil)
-        let second = try state.update { $0.port = 2 }
+        let second = try state.update { $0 += 1 }
         #expect(second.generation == 2)
         #expect(second.store == first.store)
+        #expect(second.length == 2)
         let (value, report) = try state.loadWithReport()
-        #expect(value == Settings(port: 2, hosts: ["a"]))
-        #expect(report.generation == 2)
+        #expect(value == 42)
+        #expect((report.generation, report.store, report.schema, report.length) == (2, first.store, 1, 2))
+        #expect(report.copy == .current && report.rejected == nil && report.token == nil)
         #expect(try state.load() == value)
-        print(try String(contentsOfFile: state.path, encoding: .utf8))
-        #expect(try Set(directory.names()) == ["settings", ".settings.lock"])
+        #expect(try state.verify().generation == 2)
+        #expect(try Set(directory.names()) == ["counter", ".counter.lock"])
+    }
+
+    @Test("a path names the directory and the file in it")
+    func path() throws {
+        let path = "\(TemporaryDirectory.current)/state"
+        let state = try StateFile<[UInt8]>(path: path)
+        #expect(state.path == path)
+        try state.save([1])
+        #expect(try directory.state().load() == [1])
+        #expect(try stateError { _ = try StateFile<[UInt8]>(path: "\(path)/..") }.code == .notRead)
     }
 
     @Test("bytes are stored as they are, also none")

@@ -19,11 +19,11 @@ enum Ground: CaseIterable, Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// An empty directory there.
-    func makeDirectory() throws -> Directory {
+    /// An empty directory there; the name tells several in one test case apart.
+    func makeDirectory(named name: String = "test") throws -> Directory {
         switch self {
-        case .kernel: try Directory(TemporaryDirectory.current)
-        case .simulation: try SimulatedFileSystem().directory()
+        case .kernel: try Directory(makingPath: "\(TemporaryDirectory.current)/\(name)")
+        case .simulation: try SimulatedFileSystem().directory(makingPath: "/\(name)")
         }
     }
 }
@@ -95,5 +95,19 @@ func errnoLeft(_ call: () throws -> Void) throws -> Int32? {
         return nil
     } catch let error as SystemError {
         return error.code
+    }
+}
+
+extension Directory {
+    /// Whether files here can have extended attributes of users; on tmpfs only since Linux 6.6.
+    var hasAttributes: Bool {
+        do {
+            let file = try openUnnamed()
+            try fileSystem.setAttribute("user.probe", of: file.rawValue, to: [1])
+            return true
+        } catch {
+            print("no extended attributes on \(path): \(error)")
+            return false
+        }
     }
 }

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The directory of one run: made fresh, so that whatever is in it at the end was left there by the run.
+
+internal import Holdfast
+internal import _HoldfastCShims
+internal import _HoldfastStressShims
+
+/// A fresh directory with the page of the run and a directory for the lock files.
+struct RunDirectory {
+    let path: String
+
+    /// Makes it below `parent`, on the file system that shall be stressed.
+    init(in parent: String) throws(SystemError) {
+        path = "\(parent)/holdfast-stress.\(getpid()).\(hexadecimal(.random(in: .min ... .max)))"
+        _ = try Directory(makingPath: locks)
+    }
+
+    var page: String { "\(path)/page" }
+    var locks: String { "\(path)/locks" }
+
+    /// What is among the lock files.
+    func leftovers(except expected: Set<String>) throws(SystemError) -> [String] {
+        try Directory(locks).names().filter { !expected.contains($0) }.sorted()
+    }
+
+    /// Removes it and all that is in it.
+    func remove() throws(SystemError) {
+        for directory in [locks, path] {
+            let directory = try Directory(directory)
+            for name in try directory.names().compactMap(FileName.init) { try directory.unlink(name) }
+            if unsafe rmdir(directory.path) != 0 { throw SystemError(call: "rmdir", code: hf_errno()) }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Starts the workers, replaces those that die, and ends the run. No worker outlives it: each has the read end of a pipe
+// of which the supervisor has the only write end, and ends when that is closed, however that comes about.
+
+internal import Holdfast
+internal import _HoldfastCShims
+internal import _HoldfastStressShims
+
+/// The parent process of a run.
+struct Supervisor {
+    /// How long the run may make no progress, and how long workers may take to end.
+    private static let patience = Duration.seconds(20)
+
+    private struct Child {
+        var slot: Int
+        var incarnation: UInt64
+    }
+
+    private let settings: RunSettings
+    private let page: SharedPage
+    private let directory: RunDirectory
+    /// Whoever started the run; without it nobody would stop, or read, this one.
+    private let parent = getppid()
+    private let lifeline: (read: Int32, write: Int32)
+    private var children: [Int32: Child] = [:]
+    private(set) var kills: UInt64 = 0
+    /// The PID of the worker that was reaped last.
+    private(set) var lastDead: Int32 = 0
+    private(set) var failures: [String] = []
+    /// Whether the run was ended because nobody got the lock any more.
+    private(set) var stoodStill = false
+
+    init(_ settings: RunSettings, in directory: RunDirectory, _ page: SharedPage) throws(SystemError) {
+        self.settings = settings
+        self.page = page
+        self.directory = directory
+        var writeEnd: Int32 = -1
+        let readEnd = unsafe hfs_lifeline(&writeEnd)
+        if readEnd < 0 { throw SystemError(call: "pipe", code: hf_errno()) }
+        lifeline = (readEnd, writeEnd)
+        hfs_supervise()
+    }
+
+    /// Runs until the settings are met, then until every worker has ended.
+    ///
+    /// Returns how long the first part took.
+    mutating func run() -> Duration {
+        let start = ContinuousClock.now
+        for slot in 0..<settings.workers { launch(slot, incarnation: 1) }
+        var progress = (count: 0 as UInt64, at: start)
+        while failures.isEmpty, !stoodStill, !isOver(since: start) {
+            hfs_wait_for_news(10_000_000)
+            for child in reap() { launch(child.slot, incarnation: child.incarnation + 1) }
+            let count = page[.acquisitions].load()
+            if count != progress.count {
+                progress = (count, .now)
+            } else if .now - progress.at > (settings.expectsOverlaps ? .seconds(2) : Self.patience) {
+                stoodStill = true
+            }
+        }
+        let length = ContinuousClock.now - start
+        end()
+        return length
+    }
+
+    private func isOver(since start: ContinuousClock.Instant) -> Bool {
+        if hfs_stop_signal() != 0 || getppid() != parent { return true }
+        if settings.untilOverlap, page[.overlaps].load() > 0 { return true }
+        if let target = settings.acquisitions, page[.acquisitions].load() >= target { return true }
+        if let limit = settings.length, ContinuousClock.now - start >= limit { return true }
+        return false
+    }
+
+    private mutating func launch(_ slot: Int, incarnation: UInt64) {
+        let plan = WorkerPlan(
+            protocolName: settings.protocolName,
+            pagePath: directory.page,
+            lockDirectory: directory.locks,
+            slot: slot,
+            slots: settings.workers,
+            incarnation: incarnation,
+            seed: settings.seed &+ UInt64(slot) << 32 &+ incarnation,
+            pause: settings.pause,
+            deaths: settings.deaths,
+            deathsInCalls: settings.deathsInCalls
+        )
+        do throws(SystemError) {
+            let pid = try spawn(["holdfast-stress"] + plan.arguments)
+            children[pid] = Child(slot: slot, incarnation: incarnation)
+        } catch {
+            failures.append("cannot start a worker: \(error)")
+        }
+    }
+
+    private func spawn(_ arguments: [String]) throws(SystemError) -> Int32 {
+        let pointers = unsafe arguments.map { argument in unsafe strdup(argument) } + [nil]
+        defer { unsafe pointers.forEach { unsafe free($0) } }
+        let pid = unsafe hfs_spawn_self(pointers, lifeline.read)
+        if pid < 0 { throw SystemError(call: "posix_spawn", code: hf_errno()) }
+        return pid
+    }
+
+    /// Collects the workers that have ended, and says so in the page before anything else.
+    private mutating func reap() -> [Child] {
+        var ended: [Child] = []
+        while true {
+            var (signal, status) = (0 as Int32, 0 as Int32)
+            let pid = unsafe hfs_reap(&signal, &status)
+            guard pid > 0 else { return ended }
+            guard let child = children.removeValue(forKey: pid) else { continue }
+            lastDead = pid
+            page.bury(child.slot, incarnation: child.incarnation)
+            if signal == SIGKILL {
+                kills += 1
+            } else if (signal, status) != (0, 0), hfs_stop_signal() == 0 {
+                failures.append("a worker ended by itself (signal \(signal), status \(status))")
+            }
+            ended.append(child)
+        }
+    }
+
+    private mutating func end() {
+        page[.stop].store(1)
+        let deadline = ContinuousClock.now + Self.patience
+        while !children.isEmpty, ContinuousClock.now < deadline {
+            hfs_wait_for_news(10_000_000)
+            _ = reap()
+        }
+        if !children.isEmpty { failures.append("\(children.count) workers did not end") }
+        for pid in children.keys { kill(pid, SIGKILL) }
+        let collected = kills
+        while !children.isEmpty {
+            hfs_wait_for_news(10_000_000)
+            _ = reap()
+        }
+        kills = collected
+        close(lifeline.read)
+        close(lifeline.write)
+    }
+}

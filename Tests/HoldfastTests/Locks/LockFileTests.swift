@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lock file on the real file system, within one process: open file descriptions exclude each other there too.
+
+import Foundation
+import Holdfast
+import Testing
+
+@Suite(.temporaryDirectory)
+struct LockFileTests {
+    private var path: String { TemporaryDirectory.current + "/a.lock" }
+
+    @Test("An exclusive lock excludes all others, a shared one the exclusive ones")
+    func exclusion() throws {
+        let (first, second) = (try LockFile(path), try LockFile(path))
+        let exclusive = try require(first.tryLock())
+        try expectBusy(second.tryLock(.exclusive))
+        try expectBusy(second.tryLock(.shared))
+        try exclusive.release()
+        let shared = try require(first.tryLock(.shared))
+        let another = try require(second.tryLock(.shared))
+        try expectBusy(second.tryLock(.exclusive))
+        try shared.release()
+        try expectBusy(first.tryLock(.exclusive))
+        try another.release()
+        try require(first.tryLock(.exclusive)).release()
+    }
+
+    @Test("Both families exclude among themselves", arguments: [LockFile.Family.flock, .openFileDescription])
+    func families(family: LockFile.Family) throws {
+        let (first, second) = (try LockFile(path, family: family), try LockFile(path, family: family))
+        for _ in 0..<3 {
+            let lock = try require(first.tryLock())
+            try expectBusy(second.tryLock())
+            try expectBusy(second.tryLock(.shared))
+            try lock.release()
+            let shared = try require(second.tryLock(.shared))
+            try expectBusy(first.tryLock())
+            try shared.release()
+        }
+    }
+
+    @Test("A lock that goes out of scope is released, and not called abandoned")
+    func scope() throws {
+        let file = try LockFile(path)
+        do {
+            let lock = try require(file.tryLock())
+            #expect(lock.token == FencingToken(1))
+        }
+        let next = try require(try LockFile(path).tryLock())
+        #expect(next.abandoned == nil)
+    }
+
+    @Test("Line 1 of a held lock file is the PID alone, and blank after the release")
+    func record() throws {
+        let file = try LockFile(path, label: "the label")
+        let lock = try require(file.tryLock())
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(text.split(separator: "\n").first == "\(getpid())")
+        #expect(text.utf8.count == LockRecordLayout.size)
+        #expect(text.contains("label=the label"))
+        let status = try file.status()
+        guard case .held(let holder) = status else { throw Failed("\(status)") }
+        #expect(holder.pid == getpid())
+        #expect(holder.record?.process == .current)
+        #expect(holder.record?.label == "the label")
+        try lock.release()
+        let released = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(released.split(separator: "\n").first?.allSatisfy { $0 == " " } == true)
+        #expect(try file.status() == .free)
+    }
+
+    @Test("A busy error names the holder and says that deleting the file would not help")
+    func busyError() async throws {
+        let file = try LockFile(path, label: "worker 7")
+        let lock = try await file.lock()
+        let error = await #expect(throws: LockError.self) {
+            try await Task.detached { [path] in try await LockFile(path).lock(deadline: .now).release() }.value
+        }
+        #expect(error?.code == .timedOut)
+        #expect(error?.holder?.pid == getpid())
+        #expect(error?.description.contains("worker 7") == true)
+        #expect(error?.description.contains("deleting") == true)
+        try lock.release()
+    }
+
+    @Test(
+        "A label of any kind leaves the record whole",
+        arguments: ["", "a b = c label=x", "ü\n\t\u{0}", String(repeating: "é", count: 200)]
+    )
+    func labels(label: String) throws {
+        let file = try LockFile(path, label: label)
+        let lock = try require(file.tryLock())
+        guard case .held(let holder) = try file.status() else { throw Failed("not held") }
+        #expect(holder.record?.process == .current)
+        try lock.release()
+        #expect(try file.status() == .free)
+    }
+
+    @Test("Only one family may use a file, whichever comes first")
+    func familyMismatch() throws {
+        let (flock, range) = (try LockFile(path), try LockFile(path, family: .openFileDescription))
+        let first = try require(flock.tryLock())
+        // The first holder of a new file has both, so that its record cannot be raced.
+        try expectBusy(range.tryLock())
+        try first.release()
+        let error = #expect(throws: LockError.self) { try require(range.tryLock()).release() }
+        #expect(error?.code == .familyMismatch)
+        try require(flock.tryLock()).release()
+    }
+
+    @Test("What is no regular file is refused, and a symbolic link's target untouched")
+    func refusals() throws {
+        let target = TemporaryDirectory.current + "/target"
+        try "untouched".write(toFile: target, atomically: false, encoding: .utf8)
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+        try expectRefused(path)
+        #expect(try String(contentsOfFile: target, encoding: .utf8) == "untouched")
+
+        let fifo = TemporaryDirectory.current + "/fifo"
+        let made = unsafe mkfifo(fifo, 0o600)
+        try #require(made == 0)
+        try expectRefused(fifo)
+        try expectRefused("/dev/null")
+
+        let directory = TemporaryDirectory.current + "/directory"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+        try expectRefused(directory)
+    }
+
+    @Test("A path that is no name is an error", arguments: ["", "/", ".", "a/..", "a/", "a\u{0}b"])
+    func badPaths(path: String) {
+        #expect(throws: LockError.self) { try LockFile(path) }
+    }
+
+    @Test("A name that leaves no room for the companion is refused, not an accident later")
+    func longNames() throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        let long = try #require(FileName(String(repeating: "n", count: 249)))
+        #expect(throws: LockError.self) { try LockFile(long, in: directory) }
+        let fits = try #require(FileName(String(repeating: "n", count: 248)))
+        try require(try LockFile(fits, in: directory).tryLock()).release()
+    }
+
+    @Test("Whoever locks after the file was replaced gets the new one; the holder can see that it was")
+    func replacedFile() throws {
+        let (first, second) = (try LockFile(path), try LockFile(path))
+        let lock = try require(first.tryLock())
+        #expect(try lock.isStillInPlace())
+        try FileManager.default.removeItem(atPath: path)
+        let other = try require(second.tryLock())
+        #expect(try !lock.isStillInPlace())
+        #expect(try other.isStillInPlace())
+        try lock.release()
+        // The first file's idle descriptor is of the deleted file: it must not be taken for the lock.
+        try expectBusy(first.tryLock())
+        try other.release()
+        try require(first.tryLock()).release()
+    }
+
+    @Test(
+        "A file that another program wrote is taken over whole",
+        arguments: ["", "99999999\n", String(repeating: "x", count: 5000)]
+    )
+    func foreignContent(content: String) throws {
+        try content.write(toFile: path, atomically: false, encoding: .utf8)
+        let lock = try require(try LockFile(path).tryLock())
+        #expect(lock.abandoned == nil)
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(text.utf8.count == LockRecordLayout.size)
+        #expect(text.hasPrefix("\(getpid())\n"))
+    }
+
+    @Test("No descriptor is left open by locks that came to nothing")
+    func descriptors() throws {
+        let file = try LockFile(path)
+        // The first user of a file closes it; the next ones leave it open for each other.
+        for _ in 0..<2 { try require(file.tryLock()).release() }
+        let before = Processes.openDescriptors(below: TemporaryDirectory.current)
+        for _ in 0..<20 {
+            let lock = try require(file.tryLock())
+            try expectBusy(try LockFile(path).tryLock())
+            try expectBusy(file.tryLock(.shared))
+            try lock.release()
+            try require(file.tryLock(.shared)).release()
+        }
+        #expect(before > 0)
+        #expect(Processes.openDescriptors(below: TemporaryDirectory.current) == before)
+    }
+
+    private func expectRefused(_ path: String) throws {
+        let error = #expect(throws: LockError.self) { try require(try LockFile(path).tryLock()).release() }
+        #expect(error?.code == .refused)
+        #expect(throws: LockError.self) { try LockFile(path).status() }
+    }
+}
+
+struct Failed: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
+
+/// The lock of an attempt that must succeed.
+func require(_ attempt: consuming FileLock.Attempt) throws -> FileLock {
+    switch consume attempt {
+    case .acquired(let lock): return lock
+    case .busy(let holder): throw Failed("busy: \(holder)")
+    }
+}
+
+/// An attempt that must find the lock busy.
+func expectBusy(_ attempt: consuming FileLock.Attempt, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    if case .acquired = consume attempt { Issue.record("the lock was not busy", sourceLocation: sourceLocation) }
+}

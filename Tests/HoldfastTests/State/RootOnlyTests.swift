@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What only root can set up on a real kernel: small and read-only file systems, bind mounts, other users. Each test that
+// cannot run here says so in the output.
+
+import Foundation
+import Holdfast
+import Testing
+
+/// Mounts something, and unmounts it when it goes.
+///
+/// Nil, and a line in the output, if that is not permitted.
+private final class Mount {
+    private let point: String
+
+    init?(_ arguments: [String], at point: String) throws {
+        self.point = point
+        guard try Self.run("mount", arguments) else {
+            print("NOT RUN: mount \(arguments.joined(separator: " ")) is not permitted here")
+            return nil
+        }
+    }
+
+    deinit {
+        _ = try? Self.run("umount", ["-l", point])
+    }
+
+    static func run(_ tool: String, _ arguments: [String]) throws -> Bool {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [tool] + arguments
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }
+}
+
+/// Whether this is root; says so if not.
+private func isRoot(_ test: String = #function) -> Bool {
+    if geteuid() == 0 { return true }
+    print("NOT RUN: \(test) needs root")
+    return false
+}
+
+@Suite(.temporaryDirectory)
+struct RootOnlyTests {
+    let path = TemporaryDirectory.current
+
+    @Test("on a full disk the old state stands, and a save works again when there is room")
+    func fullDisk() throws {
+        guard isRoot(), let mount = try Mount(["-t", "tmpfs", "-o", "size=128k", "holdfast", path], at: path) else {
+            return
+        }
+        let directory = try Directory(path)
+        let state = try directory.state()
+        try state.save([UInt8](repeating: 1, count: 20_000))
+        var room = 128 << 10
+        // Less and less room, until there is none for the first byte either.
+        var failures = 0
+        while room > 0 {
+            let filler = [UInt8](repeating: 0, count: (128 << 10) - room)
+            try? directory.put("filler", filler)
+            do throws(StateError) {
+                try state.save([UInt8](repeating: 1, count: 20_000))
+            } catch {
+                failures += 1
+                #expect(error.code == .notSaved || error.code == .notLocked)
+                #expect(error.cause?.code == ENOSPC)
+                #expect(error.description.contains("make room"))
+            }
+            #expect(try state.load() == [UInt8](repeating: 1, count: 20_000))
+            #expect(try directory.temporaries().isEmpty)
+            room -= 4096
+        }
+        #expect(failures > 2)
+        try directory.unlink(directory.name("filler"))
+        try state.save([2])
+        #expect(try state.load() == [2])
+        withExtendedLifetime(mount) {}
+    }
+
+    @Test("on a read-only file system a state loads, and a save says why it cannot")
+    func readOnly() throws {
+        guard isRoot(), let mount = try Mount(["-t", "tmpfs", "holdfast", path], at: path) else { return }
+        let directory = try Directory(path)
+        let state = try directory.state()
+        try state.save([1])
+        #expect(try Mount.run("mount", ["-o", "remount,ro", path]))
+        let error = try stateError { try state.save([2]) }
+        #expect(error.cause?.code == EROFS)
+        #expect(error.description.contains("read-only"))
+        #expect(error.description.contains("The old state stands."))
+        #expect(try directory.state().load() == [1])
+        #expect(try stateError { try directory.state("other").save([2]) }.cause?.code == EROFS)
+        withExtendedLifetime(mount) {}
+    }
+
+    @Test("a file that is a mount point cannot be replaced, and the save says so (EBUSY)")
+    func bindMount() throws {
+        let directory = try Directory(path)
+        let state = try directory.state(options: StateOptions(keepsPrevious: false))
+        try state.save([1])
+        let file = state.path
+        guard isRoot(), let mount = try Mount(["--bind", file, file], at: file) else { return }
+        let error = try stateError { try state.save([2]) }
+        #expect(error.code == .notSaved)
+        #expect(error.cause == SystemError(call: "renameat", code: EBUSY))
+        #expect(error.description.contains("mount its directory instead"))
+        #expect(try state.load() == [1])
+        #expect(try directory.temporaries().isEmpty)
+        withExtendedLifetime(mount) {}
+    }
+
+    @Test("owner and group stay when root saves another user's state")
+    func owner() throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        let state = try directory.state()
+        try state.save([1])
+        let file = try directory.open(directory.name("state"), .readWrite)
+        try directory.fileSystem.setOwner(file.rawValue, owner: 4711, group: 4712)
+        try directory.fileSystem.setPermissions(file.rawValue, 0o4640)
+        try state.save([2])
+        let status = try directory.status("state")
+        #expect((status.owner, status.group) == (4711, 4712))
+        #expect(status.permissions == 0o4640, "also what fchown(2) takes away")
+    }
+
+    @Test("who may not write to the directory, or not give the new file to the old one's owner, saves nothing")
+    func otherUser() async throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        try directory.state().save([1])
+        let modes = [("state", 0o644), (".state.lock", 0o666)] as [(String, UInt32)]
+        for (name, mode) in modes {
+            let file = try directory.open(directory.name(name), .readWrite)
+            try directory.fileSystem.setPermissions(file.rawValue, mode)
+        }
+        for mode in [0o755, 0o777] as [UInt32] {
+            try directory.fileSystem.setPermissions(directory.descriptor.rawValue, mode)
+            await #expect(processExitsWith: .success) { [path = path as String, mode = mode as UInt32] in
+                #expect(setgid(65534) == 0 && setuid(65534) == 0)
+                let directory = try Directory(path)
+                let state = try directory.state()
+                let error = try stateError { try state.save([2]) }
+                #expect(error.code == .notSaved)
+                #expect(error.cause?.call == (mode == 0o755 ? "openat" : "fchown"))
+                #expect(error.cause?.code == (mode == 0o755 ? EACCES : EPERM))
+                #expect(error.description.contains(mode == 0o755 ? "permission" : "another user"))
+                #expect(try state.load() == [1])
+                #expect(try directory.temporaries().isEmpty)
+            }
+        }
+        #expect(try directory.status("state").owner == 0)
+    }
+
+    @Test("a directory that is read-only for this user")
+    func readOnlyDirectory() throws {
+        if geteuid() == 0 {
+            print("NOT RUN: \(#function) needs a user who is not root; otherUser() is its like")
+            return
+        }
+        let directory = try Directory(path)
+        let state = try directory.state()
+        try state.save([1])
+        try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o500)
+        #expect(try stateError { try state.save([2]) }.cause?.code == EACCES)
+        #expect(try stateError { try directory.state("other").save([2]) }.cause?.code == EACCES)
+        #expect(try state.load() == [1])
+        try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o700)
+    }
+}

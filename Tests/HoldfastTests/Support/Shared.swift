@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Values that several tasks of a test share.
+
+import Holdfast
+import Synchronization
+
+/// A held lock that a task can release although another took it.
+final class HeldLock: Sendable {
+    private let lock: Mutex<FileLock?>
+
+    init(_ lock: consuming sending FileLock) {
+        self.lock = Mutex(lock)
+    }
+
+    func release() throws {
+        if let lock = lock.withLock({ $0.take() }) { try lock.release() }
+    }
+}
+
+/// What several tasks write down, in the order in which they come.
+final class Journal<Entry: Sendable>: Sendable {
+    private let written = Mutex<[Entry]>([])
+
+    func write(_ entry: Entry) {
+        written.withLock { $0.append(entry) }
+    }
+
+    var entries: [Entry] { written.withLock { $0 } }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A name is one component, so that nothing below a directory can lead out of it.
+
+import Holdfast
+import Testing
+
+@Suite
+struct FileNameTests {
+    @Test(
+        arguments: ["", ".", "..", "/", "a/b", "/a", "a/", "../a", "a\0", "\0", String(repeating: "a", count: 256)]
+            + [String(repeating: "\u{E9}", count: 128)]
+    )
+    func isRefused(_ text: String) {
+        #expect(FileName(text) == nil)
+    }
+
+    @Test(
+        arguments: ["a", "...", ".a", "a.", " ", "-", "a\nb", "\\", "\u{E9}", String(repeating: "a", count: 255)]
+    )
+    func isTakenAsItIs(_ text: String) throws {
+        let name = try #require(FileName(text))
+        #expect(Array(name.description.utf8) == Array(text.utf8))
+    }
+
+    /// 255 is a limit of bytes, not of characters.
+    @Test
+    func companionsKeepTheLimit() throws {
+        let longest = try #require(FileName(String(repeating: "a", count: 248)))
+        #expect(longest.companion("lock")?.description == ".\(longest).lock")
+        #expect(longest.companion("locks")?.description.utf8.count == 255)
+        #expect(longest.companion("locked") == nil)
+        #expect(longest.uniqueCompanion("tmp") == nil)
+    }
+
+    @Test
+    func uniqueCompanionsAreKnownAgain() throws {
+        let name = try #require(FileName("state"))
+        let companion = try #require(name.uniqueCompanion("tmp"))
+        #expect(try #require(name.uniqueCompanion("tmp")) != companion)
+        #expect(name.isUniqueCompanion(companion.description, suffix: "tmp"))
+        #expect(!name.isUniqueCompanion(companion.description, suffix: "removing"))
+        #expect(!name.isUniqueCompanion("x" + companion.description, suffix: "tmp"))
+        let other = try #require(FileName("state.more"))
+        #expect(!other.isUniqueCompanion(companion.description, suffix: "tmp"))
+        let others = try #require(other.uniqueCompanion("tmp"))
+        #expect(!name.isUniqueCompanion(others.description, suffix: "tmp"))
+    }
+
+    @Test(
+        arguments: [
+            ".state..tmp", ".state.tmp", ".state.0123456789abcde.tmp", ".state.0123456789abcdefa.tmp",
+            ".state.0123456789ABCDEF.tmp", ".state.0123456789abcdeg.tmp", ".state.0123456789abcdef", "state",
+        ]
+    )
+    func whatOthersNamedIsNotOurs(_ text: String) throws {
+        #expect(!(try #require(FileName("state"))).isUniqueCompanion(text, suffix: "tmp"))
+    }
+}
