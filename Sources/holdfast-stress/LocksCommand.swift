@@ -25,7 +25,7 @@ struct LocksCommand: ParsableCommand {
     var workers = 8
     @Option(help: "Where the run makes, and removes, a directory of its own.")
     var directory = "."
-    @Option(help: "The longest random pause, in microseconds.")
+    @Option(help: "The longest random pause, in microseconds; a cleaner's may be 20 times as long.")
     var pause: UInt64 = 200
     @Option(help: "How many holders of 1000 die.")
     var deaths: UInt64 = 200

@@ -67,10 +67,11 @@ extension ProtocolName {
         isOdd: Bool
     ) throws -> any Contender {
         // Known-bad and foreign protocols do not survive a death in each of their calls, and do not promise to.
-        let safe = try Directory(path, on: StressedFileSystem(chance: chance, deaths: 0))
+        let safe = try Directory(path, on: StressedFileSystem(chance: chance))
         let deadly = try Directory(path, on: StressedFileSystem(chance: chance, deaths: deaths))
+        let slow = try Directory(path, on: StressedFileSystem(chance: chance, deaths: deaths, isSlow: true))
         guard let name = FileName(Self.lockName) else { preconditionFailure("a constant") }
-        let cleaner = Cleaner(directory: deadly, name: name, page: page)
+        let cleaner = Cleaner(directory: slow, name: name, page: page)
         func legacyOwner(locksFile: Bool) -> LegacyOwner {
             LegacyOwner(directory: safe, name: name, locksFile: locksFile, chance: chance, page: page, cleaner: cleaner)
         }

@@ -11,10 +11,12 @@ struct StressedFileSystem: FileSystem {
     private let kernel = KernelFileSystem()
     let chance: Chance
     /// Of 1000 calls, how many this process does not live to make.
-    let deaths: UInt64
+    var deaths: UInt64 = 0
+    /// Whether it sometimes stands still for long.
+    var isSlow = false
 
     private func step() {
-        chance.pause()
+        if isSlow { chance.longPause() } else { chance.pause() }
         if deaths > 0, chance.happens(deaths) { hfs_die() }
     }
 

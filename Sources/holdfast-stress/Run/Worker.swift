@@ -8,8 +8,8 @@ internal import _HoldfastStressShims
 
 /// A worker process.
 struct Worker {
-    /// Of 1000 holders, how many end in order after they have released.
-    private static let departures: UInt64 = 50
+    /// Of 1000 holders, how many end after they have released.
+    private static let departures: UInt64 = 100
 
     private let plan: WorkerPlan
     private let page: SharedPage
@@ -61,8 +61,8 @@ struct Worker {
                 if !isGranted {
                     page[.busy].add()
                 } else if chance.happens(Self.departures) {
-                    // The PID of one who has released is soon nobody's, while a cleaner may still judge by it.
-                    return
+                    // The PID that a cleaner has just read is nobody's then, and the name may be another's.
+                    _exit(0)
                 }
             } catch let error as SystemError where error.code == ENOENT {
                 page[.missing].add()
