@@ -31,6 +31,8 @@ struct LocksCommand: ParsableCommand {
     var deaths: UInt64 = 200
     @Option(help: "Before how many system calls of 1000 a contender dies, wherever it is in the protocol.")
     var deathsInCalls: UInt64 = 0
+    @Flag(help: "As on a file system without O_TMPFILE.")
+    var withoutUnnamedFiles = false
     @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
     var seed: UInt64?
     @Flag(help: "Good is a run that finds overlaps.")
@@ -74,6 +76,7 @@ struct LocksCommand: ParsableCommand {
             pause: pause,
             deaths: deaths,
             deathsInCalls: deathsInCalls,
+            hasUnnamedFiles: !withoutUnnamedFiles,
             seed: seed ?? .random(in: .min ... .max)
         )
     }

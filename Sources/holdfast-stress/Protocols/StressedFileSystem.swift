@@ -4,6 +4,7 @@
 // calls of a protocol is widened, without a line of test code in the protocol.
 
 internal import Holdfast
+internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// ``KernelFileSystem``, slowed down and deadly.
@@ -14,6 +15,8 @@ struct StressedFileSystem: FileSystem {
     var deaths: UInt64 = 0
     /// Whether it sometimes stands still for long.
     var isSlow = false
+    /// Whether it has O_TMPFILE.
+    var hasUnnamedFiles = true
 
     private func step() {
         if isSlow { chance.longPause() } else { chance.pause() }
@@ -36,6 +39,7 @@ struct StressedFileSystem: FileSystem {
 
     func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
         step()
+        guard hasUnnamedFiles else { throw SystemError(call: "openat(O_TMPFILE)", code: EOPNOTSUPP) }
         return try kernel.openUnnamed(in: directory)
     }
 

@@ -22,13 +22,7 @@ struct Worker {
         page = try SharedPage(opening: plan.pagePath)
         chance = Chance(seed: plan.seed, longestPause: plan.pause)
         occupancy = Occupancy(page, slot: plan.slot, of: plan.slots, incarnation: plan.incarnation)
-        contender = try plan.protocolName.contender(
-            in: plan.lockDirectory,
-            chance: chance,
-            page: page,
-            deaths: plan.deathsInCalls,
-            isOdd: plan.slot % 2 == 1
-        )
+        contender = try plan.protocolName.contender(plan, chance: chance, page: page)
     }
 
     /// The whole of a worker process.
