@@ -9,7 +9,10 @@ import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(1)))
 struct PIDFileTests {
-    @Test("A PID file has the PID on line 1, excludes others, and is gone after the release", arguments: Ground.allCases)
+    @Test(
+        "A PID file has the PID on line 1, excludes others, and is gone after the release",
+        arguments: Ground.allCases
+    )
     func lifetime(ground: Ground) throws {
         let directory = try ground.makeDirectory()
         let name = try directory.name("service.pid")
@@ -59,7 +62,10 @@ struct PIDFileTests {
         #expect(fileSystem.names(in: "/") == [])
     }
 
-    @Test("The PID file of a process that died is taken over in place, and that is reported", arguments: Ground.allCases)
+    @Test(
+        "The PID file of a process that died is taken over in place, and that is reported",
+        arguments: Ground.allCases
+    )
     func adoption(ground: Ground) throws {
         let directory = try ground.makeDirectory()
         let name = try directory.name("service.pid")
@@ -94,7 +100,10 @@ struct PIDFileTests {
         #expect(try directory.names() == [])
     }
 
-    @Test("The bare PID file of another program is respected while its process lives, and waited for", arguments: Ground.allCases)
+    @Test(
+        "The bare PID file of another program is respected while its process lives, and waited for",
+        arguments: Ground.allCases
+    )
     func bareLivePID(ground: Ground) async throws {
         let directory = try ground.makeDirectory()
         let file = try PIDFile(directory.name("service.pid"), in: directory)
@@ -154,7 +163,13 @@ struct PIDFileTests {
 
     @Test("Whatever call fails, the PID file is ours and whole, or not ours, and nothing is left behind")
     func faults() throws {
-        for trial in FaultTrials(.failure(EIO), .failure(EINTR), .failure(ENOSPC), .failure(EMFILE), .shortWrite(bytes: 5)) {
+        for trial in FaultTrials(
+            .failure(EIO),
+            .failure(EINTR),
+            .failure(ENOSPC),
+            .failure(EMFILE),
+            .shortWrite(bytes: 5)
+        ) {
             let fileSystem = trial.fileSystem
             let directory = try fileSystem.directory()
             let file = try PIDFile(directory.name("service.pid"), in: directory)

@@ -9,7 +9,10 @@ import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(1)))
 struct StaleCleanupTests {
-    @Test("TC-73-1: a lock file that holds a dead PID is removed, and no .removing file is left", arguments: Ground.allCases)
+    @Test(
+        "TC-73-1: a lock file that holds a dead PID is removed, and no .removing file is left",
+        arguments: Ground.allCases
+    )
     func deadPID(ground: Ground) throws {
         let directory = try ground.makeDirectory()
         try directory.write("a.lock", "\(try Processes.deadPID())\n")
@@ -84,7 +87,9 @@ struct StaleCleanupTests {
                 fileSystem.resetCalls()
                 // Another cleaner of the original kind removed the dead lock, and its new owner made a live one.
                 fileSystem.onCall = { number, _ in
-                    guard number == boundary, fileSystem.contents(of: "/a.lock") == Array("\(dead)\n".utf8) else { return }
+                    guard number == boundary, fileSystem.contents(of: "/a.lock") == Array("\(dead)\n".utf8) else {
+                        return
+                    }
                     fileSystem.remove("/a.lock")
                     try? fileSystem.write("/a.lock", Array("\(pid)\n".utf8))
                 }
@@ -119,7 +124,9 @@ struct StaleCleanupTests {
         let directory = try ground.makeDirectory()
         try directory.makeFIFO("fifo.lock")
         guard case .refused = try clean("fifo.lock", in: directory) else { throw Failed("fifo") }
-        for text in ["", "\n", "not a PID", "12x", "-5", "0", "99999999999999999999", String(repeating: "1", count: 5000)] {
+        for text in [
+            "", "\n", "not a PID", "12x", "-5", "0", "99999999999999999999", String(repeating: "1", count: 5000),
+        ] {
             try directory.write("a.lock", text)
             guard case .refused = try clean("a.lock", in: directory) else { throw Failed("'\(text.prefix(30))'") }
             #expect(try directory.read("a.lock") == text)
@@ -135,7 +142,7 @@ struct StaleCleanupTests {
             let holder = try directory.open(directory.name("a.lock"), .readWrite)
             #expect(try holder.tryLock(kind, exclusive: true))
             guard case .alive = try clean("a.lock", in: directory) else { throw Failed("\(kind)") }
-            try holder.close()
+            holder.unlock(kind)
             guard case .removed = try clean("a.lock", in: directory) else { throw Failed("\(kind), closed") }
         }
     }
