@@ -3,6 +3,7 @@
 // The command line of Holdfast: its root, and the one place where a process ends and says why.
 
 internal import ArgumentParser
+internal import Holdfast
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -34,7 +35,7 @@ struct Holdfastctl: ParsableCommand {
             is not known is null.
             """,
         version: "holdfastctl \(version)",
-        subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self]
+        subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self, BenchPeer.self]
     )
 
     func run() throws {
@@ -50,41 +51,55 @@ func missingCommand(_ group: String) -> CommandFailure {
 @main enum Main {
     static func main() {
         StandardStreams.prepare()
-        let status: Int32
-        do {
-            try Arguments.check()
-            var command = try Holdfastctl.parseAsRoot()
-            try command.run()
-            status = 0
-        } catch {
-            status = report(error)
-        }
-        exit(status)
+        exit(run())
     }
 
-    /// Says what is to be said of an error, and returns the exit status.
-    private static func report(_ error: any Error) -> Int32 {
-        if let failure = error as? CommandFailure {
-            diagnose(failure.message)
-            return failure.status.rawValue
+    private static func run() -> Int32 {
+        var command: any ParsableCommand
+        do {
+            try Arguments.check()
+            command = try Holdfastctl.parseAsRoot()
+        } catch let failure as CommandFailure {
+            return report(failure)
+        } catch {
+            return reportUsage(error)
         }
-        if let status = error as? ExitCode { return status.rawValue }
+        do {
+            try command.run()
+            return 0
+        } catch let status as ExitCode {
+            return status.rawValue
+        } catch let failure as CommandFailure {
+            return report(failure)
+        } catch  where error is LockError || error is StateError || error is SystemError {
+            return report(CommandFailure(error, .writing))
+        } catch {
+            return reportUsage(error)
+        }
+    }
+
+    private static func report(_ failure: CommandFailure) -> Int32 {
+        diagnose(failure.message)
+        return failure.status.rawValue
+    }
+
+    /// What the arguments led to instead of a command: help that was asked for, or a mistake.
+    private static func reportUsage(_ error: any Error) -> Int32 {
         let message = Holdfastctl.fullMessage(for: error)
         if Holdfastctl.exitCode(for: error).isSuccess {
-            // Asked for: --help, --version, a completion script.
             do throws(CommandFailure) {
                 try Output.line(message)
                 return 0
             } catch {
-                diagnose(error.message)
-                return error.status.rawValue
+                return report(error)
             }
         }
         var sentence = Holdfastctl.message(for: error)
         if sentence.last == "." { sentence.removeLast() }
         let hint = message.split(separator: "See '").last.flatMap { $0.split(separator: "'").first }
-        diagnose("\(sentence.lowercasedFirst); see '\(hint ?? "holdfastctl --help")'")
-        return ExitStatus.usage.rawValue
+        return report(
+            CommandFailure(.usage, "\(sentence.lowercasedFirst); see '\(hint ?? "holdfastctl --help")'")
+        )
     }
 }
 

@@ -72,7 +72,9 @@ extension LockFile {
     ) async throws(LockError) -> FileLock {
         if Task.isCancelled { throw LockError(.cancelled, path: path, reason: "the task was cancelled") }
         let holder = HolderID.current
-        switch try attemptUnlessQueued(mode, holder: holder) {
+        // A flush would hold the cooperative thread for milliseconds; who has no time to wait for the reactor's accepts it.
+        let isInTime = deadline.map { $0 > .now } ?? true
+        switch try attemptUnlessQueued(mode, holder: holder, mayFlush: !isInTime) {
         case .acquired(let lock): return lock
         case let failed:
             let waiter = try waiter(after: failed, mode, holder: holder, deadline: deadline)
@@ -126,9 +128,13 @@ extension LockFile {
 
 extension LockFile {
     /// One attempt, unless others of this process came first.
-    private func attemptUnlessQueued(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> LockAttempt {
+    private func attemptUnlessQueued(
+        _ mode: FileLock.Mode,
+        holder: HolderID,
+        mayFlush: Bool = true
+    ) throws(LockError) -> LockAttempt {
         if site.hasWaiters { return .busy(nil) }
-        return try attempt(mode, holder: holder, reusing: nil)
+        return try attempt(mode, holder: holder, mayFlush: mayFlush)
     }
 
     /// A waiter for this lock, or the error if waiting makes no sense.

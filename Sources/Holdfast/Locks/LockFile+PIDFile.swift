@@ -59,13 +59,16 @@ extension LockFile {
             let liveness = Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared)
             guard liveness.isDead else {
                 let name = ProcessIdentity.name(of: pid)
+                file.descriptor.unlock(family.kind)
                 return .busyByRecord(LockHolder(pid: pid, name: name, note: liveness.evidence))
             }
         case .empty:
             // Somebody who makes the file before it writes may be about to; only an operator can know.
+            file.descriptor.unlock(family.kind)
             return .busyByRecord(
                 LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
             )
+        case .damaged: break
         case .unreadable(let reason):
             throw LockError(.refused, path: path, reason: reason)
         }

@@ -54,13 +54,17 @@ extension LockFile {
             if families.contains(.openFileDescription), try fileSystem.isRangeLocked(file.rawValue) {
                 return .held(.find(file))
             }
-            if families.contains(.flock), try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+            if families.contains(.flock) {
+                if try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+                file.unlock(.flock)
+            }
         } catch {
             return .unknown("the kernel cannot tell whether it is locked: \(error)")
         }
         switch contents {
         case .record(let record): return record.isReleased ? .free : .abandoned(record)
         case .empty: return .free
+        case .damaged: return .unknown("nobody has locked it; the checksum of its record is wrong")
         case .pid(let pid):
             switch Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared) {
             case .dead(let evidence):

@@ -92,6 +92,7 @@ extension PIDFile {
             }
         }
         if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened)) }
+        defer { opened.unlock(.flock) }
         return try body(opened, verdict(LockContents.read(opened)))
     }
 
@@ -103,7 +104,9 @@ extension PIDFile {
             throw LockError.cannotLock(error, path: file.path)
         }
         // Where that cannot be asked there are no such locks.
-        return (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) ?? false
+        guard (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) == true else { return false }
+        opened.unlock(.flock)
+        return true
     }
 
     /// Steps 3 and 4 for a file that nobody has locked.
@@ -119,6 +122,7 @@ extension PIDFile {
             process = ProcessIdentity(pid: pid)
             holder = LockHolder(pid: pid, name: ProcessIdentity.name(of: pid))
         case .empty: return .refused("is empty")
+        case .damaged: return .refused("holds a record whose checksum is wrong")
         case .unreadable(let reason): return .refused(reason)
         }
         switch Liveness.of(process, onSharedFileSystem: file.directory.isShared) {

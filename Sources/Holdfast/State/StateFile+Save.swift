@@ -13,8 +13,9 @@ extension StateFile {
     ///
     /// About 28 system calls. Flushes: two fsync(2) with ``Durability/powerLoss``, none with
     /// ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
-    /// writers that died. The order of the calls is that of `renameat` used as POSIX.1-2024 and fsync(2) allow one to
-    /// rely on it; see docs/crash-contract.md.
+    /// writers that died. The corresponding C function is `renameat`; that the directory needs a flush of its own is in
+    /// fsync(2), and that the file must be flushed before is in T. S. Pillai et al., "All File Systems Are Not Created
+    /// Equal" (OSDI 2014).
     ///
     /// - Parameters:
     ///   - value: What to save.

@@ -19,8 +19,22 @@ struct SignalSet: Sendable {
         for signal in signals { unsafe sigaddset(&raw, signal) }
     }
 
-    /// Those by which a user, a terminal or a service manager ends a process.
-    static let termination = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGQUIT])
+    /// Those by which a user, a terminal or a service manager ends a process, but for those that we were started to
+    /// ignore, as by nohup(1) or in the background.
+    static let termination = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGQUIT].filter { !isIgnored($0) })
+
+    private static func isIgnored(_ signal: Int32) -> Bool {
+        var action = sigaction()
+        unsafe sigaction(signal, nil, &action)
+        #if canImport(Darwin)
+        let handler = unsafe action.__sigaction_u.__sa_handler
+        #elseif canImport(Musl)
+        let handler = unsafe action.__sa_handler.sa_handler
+        #else
+        let handler = unsafe action.__sigaction_handler.sa_handler
+        #endif
+        return unsafe unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
 
     /// Blocks these beside those that are blocked already, in this thread and those that it starts.
     ///

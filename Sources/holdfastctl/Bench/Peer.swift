@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The benchmark's end of a peer: asks, and reads the answer.
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+internal import Holdfast
+
+/// A process that waits for or holds a lock.
+final class Peer {
+    private let process: ChildProcess
+    private let ground: BenchGround
+    private let questions: Int32
+    private let answers: Int32
+    private var hasEnded = false
+
+    struct Answer {
+        /// When the lock was granted, by ``Clock/now``.
+        var granted: UInt64
+        /// What the waiting cost, in nanoseconds.
+        var processorTime: UInt64
+    }
+
+    init(_ role: BenchPeer.Role, _ implementation: LockImplementation, _ path: String, _ ground: BenchGround) throws {
+        let (itsInput, questions) = try Self.makePipe()
+        let (answers, itsOutput) = try Self.makePipe()
+        defer {
+            close(itsInput)
+            close(itsOutput)
+        }
+        let arguments = [Self.program, "bench-peer", role.rawValue, implementation.rawValue, path]
+        var pointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
+        defer { unsafe pointers.forEach { unsafe free($0) } }
+        process = try unsafe pointers.withUnsafeMutableBufferPointer { pointers in
+            guard let start = pointers.baseAddress else { throw SystemError(call: "posix_spawn", code: EINVAL) }
+            return try unsafe ChildProcess.start(start, mask: ground.signals, streams: [(itsInput, 0), (itsOutput, 1)])
+        }
+        self.ground = ground
+        ground.adopt(process)
+        self.questions = questions
+        self.answers = answers
+    }
+
+    deinit { end() }
+
+    private static var program: String {
+        #if canImport(Darwin)
+        CommandLine.arguments[0]
+        #else
+        "/proc/self/exe"
+        #endif
+    }
+
+    private static func makePipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [-1, -1]
+        if unsafe pipe(&ends) != 0 { throw SystemError(call: "pipe", code: errno) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    func ask() throws {
+        var byte: UInt8 = 1
+        if unsafe write(questions, &byte, 1) != 1 { throw SystemError(call: "write", code: errno) }
+    }
+
+    func answer() throws -> Answer {
+        var numbers: [UInt64] = [0, 0]
+        try unsafe numbers.withUnsafeMutableBytes { bytes in
+            var rest = unsafe bytes[...]
+            while unsafe !rest.isEmpty {
+                var entry = pollfd(fd: answers, events: Int16(POLLIN), revents: 0)
+                guard unsafe poll(&entry, 1, 10_000) == 1 else {
+                    throw CommandFailure(.ioError, "a process that waits for the lock did not answer within 10 seconds")
+                }
+                let count = unsafe read(answers, UnsafeMutableRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                guard count > 0 else {
+                    throw CommandFailure(.ioError, "a process that waits for the lock ended unexpectedly")
+                }
+                unsafe rest = rest.dropFirst(count)
+            }
+        }
+        return Answer(granted: numbers[0], processorTime: numbers[1])
+    }
+
+    /// Ends it as a crash would.
+    ///
+    /// - Returns: When the signal was sent, by ``Clock/now``.
+    func crash() -> UInt64 {
+        let now = Clock.now
+        process.send(SIGKILL)
+        return now
+    }
+
+    /// Has it end, and waits for that.
+    func end() {
+        if hasEnded { return }
+        hasEnded = true
+        close(questions)
+        close(answers)
+        ground.letGo(process)
+        _ = process.wait()
+    }
+}
