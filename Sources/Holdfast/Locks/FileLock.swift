@@ -79,7 +79,8 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Releases the lock and reports what went wrong with that.
     ///
-    /// Two system calls: the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is removed.
+    /// Two system calls beside getpid(2): the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is
+    /// removed.
     ///
     /// - Throws: ``LockError`` `.systemFailure`. The lock is released all the same; the next holder may be told that
     ///   this one died.

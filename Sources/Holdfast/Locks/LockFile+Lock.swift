@@ -17,8 +17,9 @@ extension FileLock {
 extension LockFile {
     /// Takes the lock if it is free.
     ///
-    /// Eight system calls for an exclusive lock, four for a shared one, no flush but for the first token of a boot and
-    /// of each further 2²⁰ tokens. The corresponding C function is `flock`, with `LOCK_NB`.
+    /// Eight system calls for an exclusive lock, six if an earlier one left the file open, seven for a shared one. No flush
+    /// but for the first token of a boot and of each further 2²⁰ tokens. The corresponding C function is `flock`, with
+    /// `LOCK_NB`.
     ///
     /// - Parameter mode: Exclusive or shared.
     /// - Returns: The held lock, or who is in the way.

@@ -21,7 +21,7 @@ public enum LockStatus: Hashable, Sendable {
 extension LockFile {
     /// Looks who holds the lock.
     ///
-    /// About six system calls; changes nothing.
+    /// About 13 system calls, 17 if it is held; changes nothing.
     ///
     /// Asks the kernel's lock table first. Only where that names nobody does it try the lock for a moment, which another
     /// process's attempt without waiting may find busy.

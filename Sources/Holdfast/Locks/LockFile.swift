@@ -12,8 +12,8 @@ internal import _HoldfastCShims
 /// A lock file, which processes and tasks on one machine lock one after another.
 ///
 /// The kernel releases the lock when its holder ends, however it ends; the next exclusive holder is then told
-/// (``FileLock/abandoned``). Each acquisition opens the file anew, so that tasks and threads exclude each other as
-/// processes do. Waiters of one process are served in the order in which they came.
+/// (``FileLock/abandoned``). Each held lock is an open file description of its own, so that tasks and threads exclude each
+/// other as processes do. Waiters of one process are served in the order in which they came.
 ///
 ///     let file = try LockFile("/var/lib/service/leader.lock")
 ///     try await file.withLock { lock in

@@ -40,7 +40,7 @@ extension PIDFile {
     ///
     /// For lock files of any kind: a bare PID, a ``PIDFile``, or a ``LockFile``, whose tokens go on from its companion
     /// `.NAME.guard`. May be called by many processes at once; one removes, the others find the file absent.
-    /// About 20 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
+    /// About 45 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
     ///
     /// - Returns: What was found and done.
     /// - Throws: ``LockError`` `.systemFailure`, `.unsupported` or `.timedOut` (the guard); the file is left alone then, or
