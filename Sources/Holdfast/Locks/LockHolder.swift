@@ -70,6 +70,11 @@ extension LockHolder {
         default: break
         }
         if let pid = holder.pid, holder.name == nil { holder.name = ProcessIdentity.name(of: pid) }
+        // The descriptor of a holder that ended lives on in a child that inherited it.
+        let process = holder.record?.process ?? holder.pid.map { ProcessIdentity(pid: $0) }
+        if holder.note == nil, let process, Liveness.of(process).isDead {
+            holder.note = "which has ended; a process that inherited the lock from it holds it"
+        }
         return holder
     }
 }

@@ -56,7 +56,7 @@ struct LockProcessTests {
         #expect(try Child("/usr/bin/flock", ["-n", "-s", path, "true"]).wait() == 1)
         try lock.release()
         #expect(try Child("/usr/bin/flock", ["-n", path, "true"]).wait() == 0)
-        let other = try Child("/usr/bin/flock", [path, "sh", "-c", "echo locked; exec sleep 600"])
+        let other = try Child("/usr/bin/flock", ["--no-fork", path, "sh", "-c", "echo locked; exec sleep 600"])
         try other.waitForOutput("locked")
         try expectBusy(file.tryLock())
         guard case .held(let holder) = try file.status() else { throw Failed("not held") }
