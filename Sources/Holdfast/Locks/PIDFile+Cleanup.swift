@@ -51,7 +51,7 @@ extension PIDFile {
         guard case .removed = first else { return first }
         let companion = try LockGuard.acquire(for: file.name, in: file.directory)
         let outcome = try examineAndRemove()
-        sweepLeftovers()
+        file.sweepLeftovers()
         _ = consume companion
         return outcome
     }
@@ -137,7 +137,9 @@ extension PIDFile {
     /// Steps 5 and 6.
     private func remove(_ stale: borrowing Descriptor, _ outcome: StaleCleanup) throws(LockError) -> StaleCleanup {
         let directory = file.directory
-        guard let removing = file.name.uniqueCompanion("removing") else { return .refused("its name is too long") }
+        guard let removing = file.name.uniqueCompanion(LockFile.removingSuffix) else {
+            return .refused("its name is too long")
+        }
         do throws(SystemError) {
             let identity = try stale.status().identity
             guard try directory.status(of: file.name)?.identity == identity else { return .absent }
@@ -157,17 +159,6 @@ extension PIDFile {
         } catch {
             if error.code == ENOENT { return .absent }
             throw LockError(error, path: file.path, while: "remove it")
-        }
-    }
-
-    /// Removes what a cleaner or publisher that died in the middle left.
-    ///
-    /// With the guard held no other cleaner lives; a publisher's file has its name for microseconds, and it finds out
-    /// if that is gone.
-    private func sweepLeftovers() {
-        guard let names = try? file.directory.names() else { return }
-        for name in names where file.name.isUniqueCompanion(name, suffix: "removing") {
-            if let leftover = FileName(name) { try? file.directory.unlink(leftover) }
         }
     }
 }

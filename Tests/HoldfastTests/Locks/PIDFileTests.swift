@@ -60,6 +60,10 @@ struct PIDFileTests {
         #expect(fileSystem.names(in: "/") == ["service.pid"])
         try lock.release()
         #expect(fileSystem.names(in: "/") == [])
+        // One that died before it gave its file a name leaves it to the next.
+        try fileSystem.write("/.service.pid.0123456789abcdef.publishing", Array("1\n".utf8))
+        try require(file.tryLock()).release()
+        #expect(fileSystem.names(in: "/") == [])
     }
 
     @Test(
