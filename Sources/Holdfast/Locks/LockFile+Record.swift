@@ -15,7 +15,10 @@ extension LockFile {
         let template = recordTemplate()
         let previous = try previousRecord(in: file.descriptor, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
-        if previous.family == nil { try checkOverwritable(file.descriptor) }
+        if previous.family == nil, let other = try owner(in: LockContents.read(file.descriptor)) {
+            file.descriptor.unlock(family.kind)
+            return .busyByRecord(other)
+        }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it.
         if previous.family == nil, try !lockOtherFamily(file.descriptor) { return .busy(file) }
@@ -57,14 +60,6 @@ extension LockFile {
     func checkFamily(_ file: borrowing Descriptor) throws(LockError) {
         let previous = try previousRecord(in: file, recordTemplate())
         if let family = previous.family, family != self.family { throw familyMismatch }
-    }
-
-    /// A record may be written over nothing, over a record and over a PID: never over somebody's data, whose path was
-    /// given by mistake, or leads to it by a hard link.
-    private func checkOverwritable(_ file: borrowing Descriptor) throws(LockError) {
-        if case .unreadable(let reason) = LockContents.read(file) {
-            throw LockError(.refused, path: path, reason: "it \(reason), and is not overwritten")
-        }
     }
 
     private func release(_ file: borrowing Descriptor, ofBothFamilies both: Bool) {

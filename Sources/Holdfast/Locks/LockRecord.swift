@@ -50,10 +50,12 @@ package struct LockRecordTemplate: Sendable {
     package let pidLength: Int
     private let bytes: [UInt8]
     private let line2: Int
+    private let knowsBoot: Bool
 
     package init(process: ProcessIdentity, family: LockFile.Family, label: String) {
         typealias Layout = LockRecordLayout
         pid = process.pid
+        knowsBoot = process.bootID != nil
         let line1 = "\(process.pid)\n"
         pidLength = line1.utf8.count - 1
         line2 = line1.utf8.count
@@ -94,6 +96,8 @@ package struct LockRecordTemplate: Sendable {
 
     /// Whether a record was written in the boot that this one is.
     func isOfSameBoot(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        // Without a boot id nothing tells this boot from the one before a power cut.
+        guard knowsBoot else { return false }
         let range = LockRecordLayout.boot
         let ours = bytes[line2 + range.lowerBound..<line2 + range.upperBound]
         return unsafe buffer[summary.line2 + range.lowerBound..<summary.line2 + range.upperBound].elementsEqual(ours)
