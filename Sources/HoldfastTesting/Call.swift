@@ -63,7 +63,7 @@ extension Call {
         function == "open" || function == "openat" ? result.map(Int32.init) : nil
     }
 
-    /// The name of the call in a ``Holdfast/SystemError``: the function, and the command or flag that tells it from others.
+    /// The name of the call in a `SystemError`: the function, and the command or flag that tells it from others.
     var errorName: String {
         if function == "fcntl" { return "fcntl(\(flags.first ?? ""))" }
         return flags.contains("O_TMPFILE") ? "openat(O_TMPFILE)" : function

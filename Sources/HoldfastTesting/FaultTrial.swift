@@ -18,9 +18,12 @@ public final class FaultTrial: Sendable {
     /// The calls of the work, once it ended.
     private let record = Mutex<[Call]?>(nil)
 
-    init(_ fault: Fault, call: Int) {
+    private let limit: Int
+
+    init(_ fault: Fault, call: Int, limit: Int) {
         self.fault = fault
         self.call = call
+        self.limit = limit
     }
 
     /// Runs the work under test; what comes before and after it goes well.
@@ -59,10 +62,12 @@ public final class FaultTrial: Sendable {
         precondition(!hasRun, "a fault trial runs its work once")
         fileSystem.resetCalls()
         fileSystem.faults = .inject(fault, call: call)
+        fileSystem.withState { $0.callLimit = limit }
     }
 
     private func end() {
         fileSystem.faults = .none
+        fileSystem.withState { $0.callLimit = .max }
         let calls = fileSystem.calls
         record.withLock { $0 = calls }
     }

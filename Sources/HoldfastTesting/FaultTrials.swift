@@ -42,7 +42,8 @@ public struct FaultTrials: Sequence, IteratorProtocol {
     ///
     /// - Parameters:
     ///   - faults: At least one.
-    ///   - limit: As in ``init(_:limit:)-(Fault...,_)``.
+    ///   - limit: More calls than the work makes. Work that makes more, perhaps because it repeats a call for ever, ends the
+    ///     process.
     public init(_ faults: [Fault], limit: Int = 10_000) {
         precondition(!faults.isEmpty, "trials of no fault test nothing")
         self.faults = faults[...]
@@ -54,12 +55,11 @@ public struct FaultTrials: Sequence, IteratorProtocol {
         if let last {
             precondition(last.hasRun, "a fault trial did not run its work")
             if last.madeItsCall {
-                precondition(last.call < limit, "the work made \(limit) calls and went on")
-                self.last = FaultTrial(last.fault, call: last.call + 1)
+                self.last = FaultTrial(last.fault, call: last.call + 1, limit: limit)
                 return self.last
             }
         }
-        last = faults.popFirst().map { FaultTrial($0, call: 1) }
+        last = faults.popFirst().map { FaultTrial($0, call: 1, limit: limit) }
         return last
     }
 }

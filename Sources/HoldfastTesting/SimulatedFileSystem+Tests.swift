@@ -15,7 +15,7 @@ extension SimulatedFileSystem {
     ///   - path: Symbolic links in it are followed, in its last component not.
     ///   - bytes: The whole new content.
     ///   - permissions: The mode of a new file; the ``umask`` does not apply.
-    /// - Throws: ``Holdfast/SystemError``: ENOENT or ENOTDIR if there is no such directory, EISDIR or ELOOP if the name is not a
+    /// - Throws: `SystemError`: ENOENT or ENOTDIR if there is no such directory, EISDIR or ELOOP if the name is not a
     ///   file's.
     public func write(_ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600) throws(SystemError) {
         try changing(path) { state, name, directory throws(Failure) in
@@ -84,7 +84,7 @@ extension SimulatedFileSystem {
     /// - Parameters:
     ///   - path: Symbolic links in it are followed, in its last component not.
     ///   - newName: One component.
-    /// - Throws: ``Holdfast/SystemError``, as rename(2).
+    /// - Throws: `SystemError`, as rename(2).
     public func move(_ path: String, to newName: String) throws(SystemError) {
         try changing(path) { state, name, directory throws(Failure) in
             try state.volume.rename(name, to: newName, in: directory, replacing: true)
@@ -96,7 +96,7 @@ extension SimulatedFileSystem {
     /// - Parameters:
     ///   - path: Where it stands.
     ///   - target: Where it leads; nothing needs to be there.
-    /// - Throws: ``Holdfast/SystemError``, as symlink(2).
+    /// - Throws: `SystemError`, as symlink(2).
     public func makeSymbolicLink(_ path: String, to target: String) throws(SystemError) {
         try make(path, .symbolicLink(target), permissions: 0o777)
     }
@@ -106,7 +106,7 @@ extension SimulatedFileSystem {
     /// - Parameters:
     ///   - path: Where it stands.
     ///   - permissions: Its mode; the ``umask`` does not apply.
-    /// - Throws: ``Holdfast/SystemError``, as mkfifo(3).
+    /// - Throws: `SystemError`, as mkfifo(3).
     public func makeFIFO(_ path: String, permissions: UInt32 = 0o600) throws(SystemError) {
         try make(path, .fifo, permissions: permissions)
     }
@@ -116,7 +116,7 @@ extension SimulatedFileSystem {
     /// - Parameters:
     ///   - path: Where it stands.
     ///   - permissions: Its mode; the ``umask`` does not apply.
-    /// - Throws: ``Holdfast/SystemError``, as mkdir(2).
+    /// - Throws: `SystemError`, as mkdir(2).
     public func makeDirectory(_ path: String, permissions: UInt32 = 0o700) throws(SystemError) {
         try changing(path) { state, name, directory throws(Failure) in
             let content = Inode.Content.directory([:], parent: directory)

@@ -41,7 +41,7 @@ extension SimulatedFileSystem {
     ///
     /// - Parameter path: From the root, whether it begins with `/` or not.
     /// - Returns: The directory, which closes its descriptor when nothing refers to it any more.
-    /// - Throws: ``Holdfast/SystemError``: ENOENT, ENOTDIR, ELOOP, or what the fault plan says.
+    /// - Throws: `SystemError`: ENOENT, ENOTDIR, ELOOP, or what the fault plan says.
     public func directory(_ path: String = "/") throws(SystemError) -> Directory {
         try Directory(path, on: self)
     }
@@ -54,7 +54,7 @@ extension SimulatedFileSystem {
     ///   - path: From the root, whether it begins with `/` or not.
     ///   - permissions: The mode of new levels, less ``umask``.
     /// - Returns: The directory of the last level.
-    /// - Throws: ``Holdfast/SystemError``, as ``directory(_:)``.
+    /// - Throws: `SystemError`, as ``directory(_:)``.
     public func directory(makingPath path: String, permissions: UInt32 = 0o700) throws(SystemError) -> Directory {
         try Directory(makingPath: path, permissions: permissions, on: self)
     }
@@ -105,7 +105,7 @@ extension SimulatedFileSystem {
         return try result.get()
     }
 
-    /// What ``Holdfast/Directory`` is told when it asks whether other machines share the file system; false at first.
+    /// What `Directory` is told when it asks whether other machines share the file system; false at first.
     public var isShared: Bool {
         get { state.withLock { $0.isShared } }
         set { state.withLock { $0.isShared = newValue } }

@@ -18,6 +18,8 @@ struct SimulatedState: Sendable {
 
     private(set) var calls: [Call] = []
     private var epoch = 0
+    /// More calls than this are a loop that does not end.
+    var callLimit = Int.max
     var faults = FaultPlan.none
     var hook: SimulatedFileSystem.Hook?
 
@@ -42,6 +44,7 @@ extension SimulatedState {
         } else if call.descriptor == nil {
             call.path = call.name.map { join("/", $0) }
         }
+        precondition(calls.count < callLimit, "more than \(callLimit) calls, the last one \(call)")
         calls.append(call)
         return (call, Record(number: calls.count, epoch: epoch), hook)
     }

@@ -106,13 +106,9 @@ extension Volume {
         if let existing = try lookUp(newName, in: directory) {
             if !replacing { throw Failure(EEXIST) }
             if existing == number { return }
-            switch (self[number].kind, self[existing].kind) {
-            case (.directory, .directory):
-                if !self[existing].entries.isEmpty { throw Failure(ENOTEMPTY) }
-            case (.directory, _): throw Failure(ENOTDIR)
-            case (_, .directory): throw Failure(EISDIR)
-            default: break
-            }
+            let isDirectory = self[number].kind == .directory
+            if isDirectory != (self[existing].kind == .directory) { throw Failure(isDirectory ? ENOTDIR : EISDIR) }
+            if !self[existing].entries.isEmpty { throw Failure(ENOTEMPTY) }
             remove(EntryName(newName), in: directory)
         }
         self[directory].entries[EntryName(name)] = nil

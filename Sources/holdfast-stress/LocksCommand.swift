@@ -25,12 +25,14 @@ struct LocksCommand: ParsableCommand {
     var workers = 8
     @Option(help: "Where the run makes, and removes, a directory of its own.")
     var directory = "."
-    @Option(help: "The longest random pause, in microseconds.")
+    @Option(help: "The longest random pause, in microseconds; a cleaner's may be 20 times as long.")
     var pause: UInt64 = 200
     @Option(help: "How many holders of 1000 die.")
     var deaths: UInt64 = 200
     @Option(help: "Before how many system calls of 1000 a contender dies, wherever it is in the protocol.")
     var deathsInCalls: UInt64 = 0
+    @Flag(help: "As on a file system without O_TMPFILE.")
+    var withoutUnnamedFiles = false
     @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
     var seed: UInt64?
     @Flag(help: "Good is a run that finds overlaps.")
@@ -74,6 +76,7 @@ struct LocksCommand: ParsableCommand {
             pause: pause,
             deaths: deaths,
             deathsInCalls: deathsInCalls,
+            hasUnnamedFiles: !withoutUnnamedFiles,
             seed: seed ?? .random(in: .min ... .max)
         )
     }

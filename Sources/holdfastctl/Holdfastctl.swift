@@ -3,6 +3,7 @@
 // The command line of Holdfast: its root, and the one place where a process ends and says why.
 
 internal import ArgumentParser
+internal import Holdfast
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -68,8 +69,12 @@ func missingCommand(_ group: String) -> CommandFailure {
             return 0
         } catch let status as ExitCode {
             return status.rawValue
-        } catch {
+        } catch let failure as CommandFailure {
+            return report(failure)
+        } catch  where error is LockError || error is StateError || error is SystemError {
             return report(CommandFailure(error, .writing))
+        } catch {
+            return reportUsage(error)
         }
     }
 

@@ -45,8 +45,10 @@ public struct FileLock: ~Copyable, Sendable {
     private let owner: Int32
     private let pidLength: Int
     private var isHeld = true
-    /// Whether the end must close the description, because an unlock of it would do too much or too little.
-    private var isToBeClosed: Bool
+    /// Whether the description has locks of both families.
+    private let hasBothFamilies: Bool
+    /// Whether a child process shares the description: an unlock of it would take the child's lock too.
+    private var isInherited = false
 
     init(
         _ opened: consuming OpenLockFile,
@@ -56,7 +58,7 @@ public struct FileLock: ~Copyable, Sendable {
         token: FencingToken? = nil,
         abandoned: LockRecord? = nil,
         _ template: LockRecordTemplate? = nil,
-        isToBeClosed: Bool = false
+        hasBothFamilies: Bool = false
     ) {
         self.mode = mode
         self.token = token
@@ -67,7 +69,7 @@ public struct FileLock: ~Copyable, Sendable {
         owner = opened.owner
         rawDescriptor = opened.relinquish()
         pidLength = template?.pidLength ?? 0
-        self.isToBeClosed = isToBeClosed
+        self.hasBothFamilies = hasBothFamilies
         file.site.hold(holder)
     }
 
@@ -77,7 +79,8 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Releases the lock and reports what went wrong with that.
     ///
-    /// Two system calls: the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is removed.
+    /// Two system calls beside getpid(2): the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is
+    /// removed.
     ///
     /// - Throws: ``LockError`` `.systemFailure`. The lock is released all the same; the next holder may be told that
     ///   this one died.
@@ -102,7 +105,7 @@ public struct FileLock: ~Copyable, Sendable {
     /// The locked open file description, for a child process that shall share it: the lock is then held for as long as
     /// either lives, so its release here only closes.
     package mutating func inheritableDescriptor() -> Int32 {
-        isToBeClosed = true
+        isInherited = true
         return rawDescriptor
     }
 
@@ -121,7 +124,15 @@ public struct FileLock: ~Copyable, Sendable {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
         file.site.letGo(holder)
-        let isKept = mode == .exclusive && !isToBeClosed && file.keep(rawDescriptor, identity)
+        // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
+        if !isInherited {
+            let family = file.family
+            note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.kind) }
+            if hasBothFamilies {
+                note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.other.kind) }
+            }
+        }
+        let isKept = mode == .exclusive && !isInherited && failure == nil && file.keep(rawDescriptor, identity)
         if !isKept { note { () throws(SystemError) in try fileSystem.close(rawDescriptor) } }
         file.site.wakeWaiters()
         return failure.map { LockError($0, path: file.path, while: "release it cleanly") }

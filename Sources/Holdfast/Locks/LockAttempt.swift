@@ -33,10 +33,13 @@ enum LockAttempt: ~Copyable {
 
 extension LockFile {
     /// Takes the lock if it is free.
+    ///
+    /// If it must not flush, and would have to, it finds the lock busy, for the reactor's thread to take.
     func attempt(
         _ mode: FileLock.Mode,
         holder: HolderID,
-        reusing candidate: consuming OpenLockFile? = nil
+        reusing candidate: consuming OpenLockFile? = nil,
+        mayFlush: Bool = true
     ) throws(LockError) -> LockAttempt {
         var candidate = candidate
         // Each turn after the first needs somebody to have replaced the file within microseconds.
@@ -57,8 +60,10 @@ extension LockFile {
             guard isLocked else { return .busy(file) }
             switch (mode, role) {
             case (_, .pidFile): return try adopt(file, mode, holder: holder)
-            case (.shared, _): return .acquired(FileLock(file, of: self, mode: mode, holder: holder))
-            case (.exclusive, _): return try record(file, holder: holder)
+            case (.shared, _):
+                try checkFamily(file.descriptor)
+                return .acquired(FileLock(file, of: self, mode: mode, holder: holder))
+            case (.exclusive, _): return try record(file, holder: holder, mayFlush: mayFlush)
             }
         }
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")

@@ -7,6 +7,8 @@ package enum LockContents: Hashable, Sendable {
     case record(LockRecord)
     case pid(Int32)
     case empty
+    /// Bytes that begin as a record does and are none: a write that was cut off, or damage.
+    case damaged
     /// Not a PID; why, as a clause.
     case unreadable(String)
 
@@ -31,6 +33,8 @@ package enum LockContents: Hashable, Sendable {
             self = .unreadable("is too large for a lock file")
         } else if let record = unsafe LockRecord(bytes) {
             self = .record(record)
+        } else if unsafe Self.beginsAsRecord(bytes) {
+            self = .damaged
         } else if unsafe bytes.allSatisfy(isSpace) {
             self = .empty
         } else if let pid = unsafe Self.barePID(bytes) {
@@ -38,6 +42,12 @@ package enum LockContents: Hashable, Sendable {
         } else {
             self = .unreadable("does not begin with a PID")
         }
+    }
+
+    private static func beginsAsRecord(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let end = unsafe bytes.prefix(12).firstIndex(of: UInt8(ascii: "\n")) else { return false }
+        let magic = LockRecordLayout.magic.utf8.prefix(while: { $0 != UInt8(ascii: " ") })
+        return unsafe bytes.dropFirst(end + 1).starts(with: magic)
     }
 
     /// The decimal number that is all of line 1, with spaces around it at most.

@@ -26,7 +26,8 @@ extension LockFile {
                 } else {
                     try directory.link(unnamed: file, to: name)
                 }
-            } catch  where error.code == EEXIST {
+            } catch  where error.isAny(of: EEXIST, ENOENT) {
+                // Somebody was faster, or took our private name for a leftover: begin again.
                 return nil
             }
             return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
@@ -39,8 +40,11 @@ extension LockFile {
         do throws(SystemError) {
             return try directory.openUnnamed()
         } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL) {
-            // No O_TMPFILE here: a private name until the link. A cleaner removes what a crash leaves of it.
-            guard let name = name.uniqueCompanion("tmp") else { throw SystemError(call: "openat", code: ENAMETOOLONG) }
+            // No O_TMPFILE here: a private name until the link.
+            sweepLeftovers()
+            guard let name = name.uniqueCompanion(Self.publishingSuffix) else {
+                throw SystemError(call: "openat", code: ENAMETOOLONG)
+            }
             let file = try directory.open(name, .createNew(permissions: 0o600))
             temporary = name
             return file
@@ -59,13 +63,16 @@ extension LockFile {
             let liveness = Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared)
             guard liveness.isDead else {
                 let name = ProcessIdentity.name(of: pid)
+                file.descriptor.unlock(family.kind)
                 return .busyByRecord(LockHolder(pid: pid, name: name, note: liveness.evidence))
             }
         case .empty:
             // Somebody who makes the file before it writes may be about to; only an operator can know.
+            file.descriptor.unlock(family.kind)
             return .busyByRecord(
                 LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
             )
+        case .damaged: break
         case .unreadable(let reason):
             throw LockError(.refused, path: path, reason: reason)
         }
@@ -92,5 +99,25 @@ extension LockFile {
         guard try directory.identity(of: name) == ours else { return false }
         try directory.unlink(name)
         return true
+    }
+
+    static let publishingSuffix = "publishing"
+    static let removingSuffix = "removing"
+
+    /// Removes what publishers and cleaners left that died in the middle: files of theirs that nobody has locked.
+    ///
+    /// A publisher that has made its file and not yet locked it finds out when it gives it its name.
+    func sweepLeftovers() {
+        guard let names = try? directory.names() else { return }
+        for name in names {
+            guard
+                [Self.publishingSuffix, Self.removingSuffix].contains(where: {
+                    self.name.isUniqueCompanion(name, suffix: $0)
+                }),
+                let leftover = FileName(name), let file = try? directory.open(leftover, .read),
+                (try? file.tryLock(.flock, exclusive: true)) == true
+            else { continue }
+            try? directory.unlink(leftover)
+        }
     }
 }

@@ -7,10 +7,15 @@ internal import _HoldfastCShims
 
 extension LockFile {
     /// Takes over the record of a file that we have just locked exclusively.
-    func record(_ file: consuming OpenLockFile, holder: HolderID) throws(LockError) -> LockAttempt {
+    func record(
+        _ file: consuming OpenLockFile,
+        holder: HolderID,
+        mayFlush: Bool
+    ) throws(LockError) -> LockAttempt {
         let template = recordTemplate()
         let previous = try previousRecord(in: file.descriptor, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
+        if previous.family == nil { try checkOverwritable(file.descriptor) }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it.
         if previous.family == nil, try !lockOtherFamily(file.descriptor) { return .busy(file) }
@@ -20,6 +25,10 @@ extension LockFile {
             var next = previous.token == .max ? .max : previous.token + 1
             limit = previous.limit
             if !previous.isOfThisBoot || next >= limit {
+                guard mayFlush else {
+                    release(file.descriptor, ofBothFamilies: previous.family == nil)
+                    return .busy(file)
+                }
                 (next, limit) = try TokenReservation.reserve(above: previous.token, for: name, in: directory)
             }
             token = FencingToken(next)
@@ -39,9 +48,28 @@ extension LockFile {
                 token: token,
                 abandoned: previous.abandoned,
                 template,
-                isToBeClosed: previous.family == nil
+                hasBothFamilies: previous.family == nil
             )
         )
+    }
+
+    /// A reader of a file whose writers lock it otherwise would not be excluded by them.
+    func checkFamily(_ file: borrowing Descriptor) throws(LockError) {
+        let previous = try previousRecord(in: file, recordTemplate())
+        if let family = previous.family, family != self.family { throw familyMismatch }
+    }
+
+    /// A record may be written over nothing, over a record and over a PID: never over somebody's data, whose path was
+    /// given by mistake, or leads to it by a hard link.
+    private func checkOverwritable(_ file: borrowing Descriptor) throws(LockError) {
+        if case .unreadable(let reason) = LockContents.read(file) {
+            throw LockError(.refused, path: path, reason: "it \(reason), and is not overwritten")
+        }
+    }
+
+    private func release(_ file: borrowing Descriptor, ofBothFamilies both: Bool) {
+        file.unlock(family.kind)
+        if both { file.unlock(family.other.kind) }
     }
 
     var familyMismatch: LockError {

@@ -21,7 +21,7 @@ public enum LockStatus: Hashable, Sendable {
 extension LockFile {
     /// Looks who holds the lock.
     ///
-    /// About six system calls; changes nothing.
+    /// About 13 system calls, 17 if it is held; changes nothing.
     ///
     /// Asks the kernel's lock table first. Only where that names nobody does it try the lock for a moment, which another
     /// process's attempt without waiting may find busy.
@@ -54,13 +54,17 @@ extension LockFile {
             if families.contains(.openFileDescription), try fileSystem.isRangeLocked(file.rawValue) {
                 return .held(.find(file))
             }
-            if families.contains(.flock), try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+            if families.contains(.flock) {
+                if try !file.tryLock(.flock, exclusive: true) { return .held(.find(file)) }
+                file.unlock(.flock)
+            }
         } catch {
             return .unknown("the kernel cannot tell whether it is locked: \(error)")
         }
         switch contents {
         case .record(let record): return record.isReleased ? .free : .abandoned(record)
         case .empty: return .free
+        case .damaged: return .unknown("nobody has locked it; the checksum of its record is wrong")
         case .pid(let pid):
             switch Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared) {
             case .dead(let evidence):

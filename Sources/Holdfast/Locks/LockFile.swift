@@ -12,8 +12,8 @@ internal import _HoldfastCShims
 /// A lock file, which processes and tasks on one machine lock one after another.
 ///
 /// The kernel releases the lock when its holder ends, however it ends; the next exclusive holder is then told
-/// (``FileLock/abandoned``). Each acquisition opens the file anew, so that tasks and threads exclude each other as
-/// processes do. Waiters of one process are served in the order in which they came.
+/// (``FileLock/abandoned``). Each held lock is an open file description of its own, so that tasks and threads exclude each
+/// other as processes do. Waiters of one process are served in the order in which they came.
 ///
 ///     let file = try LockFile("/var/lib/service/leader.lock")
 ///     try await file.withLock { lock in
@@ -144,22 +144,16 @@ extension LockFile {
         return kept
     }
 
-    /// Unlocks a file and keeps it open for the next exclusive lock.
+    /// Keeps an unlocked file open for the next exclusive lock.
     ///
     /// False if it must be closed instead.
     ///
     /// Waiters in other processes hear of the release by the write that blanked line 1, a moment before.
     func keep(_ descriptor: Int32, _ identity: FileIdentity) -> Bool {
         guard role == .fenced else { return false }
-        let fileSystem = directory.fileSystem
-        do throws(SystemError) {
-            try fileSystem.unlock(descriptor, family.kind)
-        } catch {
-            return false
-        }
         return idle.withLock { idle in
             if idle != nil { return false }
-            idle = OpenLockFile(Descriptor(fileSystem, owning: descriptor), identity: identity)
+            idle = OpenLockFile(Descriptor(directory.fileSystem, owning: descriptor), identity: identity)
             return true
         }
     }

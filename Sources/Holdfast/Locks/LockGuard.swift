@@ -15,6 +15,10 @@ package struct LockGuard: ~Copyable {
         self.path = path
     }
 
+    deinit {
+        file.descriptor.unlock(.flock)
+    }
+
     /// Opens, or makes, and locks the guard.
     ///
     /// Whoever holds it needs it for microseconds, or for the length of a flush.

@@ -70,7 +70,10 @@ final class LockWaiter: Sendable {
     }
 
     private func enqueue() {
-        guard file.site.enqueue(self) else { return settleCancelled() }
+        guard file.site.enqueue(self) else {
+            _ = file.site.takeCandidate()
+            return settleCancelled()
+        }
         do throws(SystemError) {
             try LockReactor.current().attend(to: file.site)
         } catch {

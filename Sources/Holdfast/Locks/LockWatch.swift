@@ -69,6 +69,7 @@ final class LockWatch {
                 }
             }
         }
+        _ = site.takeCandidate()
         return .nobodyWaits
     }
 

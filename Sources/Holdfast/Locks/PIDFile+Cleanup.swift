@@ -40,7 +40,7 @@ extension PIDFile {
     ///
     /// For lock files of any kind: a bare PID, a ``PIDFile``, or a ``LockFile``, whose tokens go on from its companion
     /// `.NAME.guard`. May be called by many processes at once; one removes, the others find the file absent.
-    /// About 20 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
+    /// About 45 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
     ///
     /// - Returns: What was found and done.
     /// - Throws: ``LockError`` `.systemFailure`, `.unsupported` or `.timedOut` (the guard); the file is left alone then, or
@@ -51,7 +51,7 @@ extension PIDFile {
         guard case .removed = first else { return first }
         let companion = try LockGuard.acquire(for: file.name, in: file.directory)
         let outcome = try examineAndRemove()
-        sweepLeftovers()
+        file.sweepLeftovers()
         _ = consume companion
         return outcome
     }
@@ -92,6 +92,7 @@ extension PIDFile {
             }
         }
         if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened)) }
+        defer { opened.unlock(.flock) }
         return try body(opened, verdict(LockContents.read(opened)))
     }
 
@@ -103,7 +104,9 @@ extension PIDFile {
             throw LockError.cannotLock(error, path: file.path)
         }
         // Where that cannot be asked there are no such locks.
-        return (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) ?? false
+        guard (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) == true else { return false }
+        opened.unlock(.flock)
+        return true
     }
 
     /// Steps 3 and 4 for a file that nobody has locked.
@@ -119,6 +122,7 @@ extension PIDFile {
             process = ProcessIdentity(pid: pid)
             holder = LockHolder(pid: pid, name: ProcessIdentity.name(of: pid))
         case .empty: return .refused("is empty")
+        case .damaged: return .refused("holds a record whose checksum is wrong")
         case .unreadable(let reason): return .refused(reason)
         }
         switch Liveness.of(process, onSharedFileSystem: file.directory.isShared) {
@@ -133,7 +137,9 @@ extension PIDFile {
     /// Steps 5 and 6.
     private func remove(_ stale: borrowing Descriptor, _ outcome: StaleCleanup) throws(LockError) -> StaleCleanup {
         let directory = file.directory
-        guard let removing = file.name.uniqueCompanion("removing") else { return .refused("its name is too long") }
+        guard let removing = file.name.uniqueCompanion(LockFile.removingSuffix) else {
+            return .refused("its name is too long")
+        }
         do throws(SystemError) {
             let identity = try stale.status().identity
             guard try directory.status(of: file.name)?.identity == identity else { return .absent }
@@ -153,17 +159,6 @@ extension PIDFile {
         } catch {
             if error.code == ENOENT { return .absent }
             throw LockError(error, path: file.path, while: "remove it")
-        }
-    }
-
-    /// Removes what a cleaner or publisher that died in the middle left.
-    ///
-    /// With the guard held no other cleaner lives; a publisher's file has its name for microseconds, and it finds out
-    /// if that is gone.
-    private func sweepLeftovers() {
-        guard let names = try? file.directory.names() else { return }
-        for name in names where file.name.isUniqueCompanion(name, suffix: "removing") {
-            if let leftover = FileName(name) { try? file.directory.unlink(leftover) }
         }
     }
 }

@@ -23,7 +23,7 @@ package enum TokenReservation {
 
     /// Reserves a block for the holder of the lock: returns its first token and the mark behind it.
     ///
-    /// About eight system calls; one flush, or two (file and directory) when the companion is new.
+    /// About ten system calls; one flush, or two (file and directory) when the companion is new.
     ///
     /// - Parameters:
     ///   - minimum: A token that must be exceeded although no mark may cover it: that of the record.

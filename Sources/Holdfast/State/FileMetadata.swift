@@ -32,12 +32,9 @@ struct FileMetadata: Sendable {
     /// The owner first, because fchown(2) takes set-user-ID bits away; access control lists last, because fchmod(2)
     /// changes their mask.
     func apply(to file: borrowing Descriptor, having new: FileStatus) throws(SystemError) {
-        if (new.owner, new.group) != (status.owner, status.group) {
-            try file.setOwner(status.owner, group: status.group)
-        }
-        if new.permissions != status.permissions || new.owner != status.owner {
-            try file.setPermissions(status.permissions)
-        }
+        let isAnothers = (new.owner, new.group) != (status.owner, status.group)
+        if isAnothers { try file.setOwner(status.owner, group: status.group) }
+        if isAnothers || new.permissions != status.permissions { try file.setPermissions(status.permissions) }
         for (name, value) in attributes {
             do throws(SystemError) {
                 try file.setAttribute(name, to: value)

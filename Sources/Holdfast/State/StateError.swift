@@ -54,7 +54,7 @@ public struct StateError: Error, Sendable {
         public static let tooLarge = Code(value: .tooLarge)
         /// The name leads to a symbolic link, a directory, a FIFO or a device, or cannot be a state's name.
         ///
-        /// Nothing was opened through it or changed.
+        /// Nothing was read or changed.
         public static let refused = Code(value: .refused)
         /// The state has the generation ``StateError/found`` and not ``StateError/expected``.
         ///

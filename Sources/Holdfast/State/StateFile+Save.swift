@@ -11,10 +11,11 @@ extension StateFile {
     /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced``. The new file has the
     /// owner, mode and extended attributes of the old one; a first one has mode 0600.
     ///
-    /// About twenty system calls. Flushes: two fsync(2) with ``Durability/powerLoss``, none with
+    /// About 30 system calls. Flushes: two fsync(2) with ``Durability/powerLoss``, none with
     /// ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
-    /// writers that died. The order of the calls is that of `renameat` used as POSIX.1-2024 and fsync(2) allow one to
-    /// rely on it; see docs/crash-contract.md.
+    /// writers that died. The corresponding C function is `renameat`; that the directory needs a flush of its own is in
+    /// fsync(2), and that the file must be flushed before is in T. S. Pillai et al., "All File Systems Are Not Created
+    /// Equal" (OSDI 2014).
     ///
     /// - Parameters:
     ///   - value: What to save.
@@ -48,7 +49,8 @@ extension StateFile {
     /// Blocking, as ``save(_:ifGeneration:fence:durability:deadline:)``.
     ///
     /// Loads the state, runs the body on it and saves what it leaves, all under the state's lock. If the body throws,
-    /// nothing is changed. The body must not save the same state: that would wait for itself.
+    /// nothing is changed. The body must not save the same state: in its own task or thread that throws
+    /// ``StateError/Code/notLocked``, from another one it would wait for the body's end.
     ///
     /// - Parameters:
     ///   - initial: What the body is given if there is no state yet.

@@ -5,7 +5,7 @@
 
 internal import _HoldfastCShims
 
-/// CRC-64/NVME (NVM Express Base Specification 2.0, 64b guard), as a running value.
+/// CRC-64/NVME (NVM Express NVM Command Set Specification, 64b CRC), as a running value.
 package struct Checksum: Hashable, Sendable {
     package private(set) var value: UInt64 = 0
 

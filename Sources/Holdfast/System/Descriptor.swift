@@ -59,6 +59,14 @@ extension Descriptor {
         }
     }
 
+    /// flock(2) LOCK_UN or fcntl(2) F_UNLCK, as far as it works.
+    ///
+    /// Before a close it makes sure that the lock ends now: a process that is being spawned at this moment has a copy of
+    /// the descriptor until its exec.
+    package borrowing func unlock(_ kind: LockKind) {
+        try? fileSystem.unlock(rawValue, kind)
+    }
+
     /// Reads until both pieces are full or the file ends.
     ///
     /// Returns the bytes read.

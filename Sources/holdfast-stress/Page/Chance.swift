@@ -34,12 +34,14 @@ final class Chance: Sendable {
         switch below(8) {
         case 0...3: break
         case 4...5: hfs_yield()
-        default: sleep()
+        default: hfs_sleep(Int64(below(longest + 1)))
         }
     }
 
-    /// A sleep of up to the longest pause, and what the kernel's timers add.
-    func sleep() {
-        hfs_sleep(Int64(below(longest + 1)))
+    /// Mostly the same, but in one of 64 cases a sleep of up to twenty times the longest pause.
+    ///
+    /// Some races need one process to stand still while others release, end and acquire.
+    func longPause() {
+        if below(64) == 0 { hfs_sleep(Int64(below(longest * 20 + 1))) } else { pause() }
     }
 }

@@ -57,20 +57,21 @@ extension ProtocolName {
 
     /// One worker's side of it.
     ///
-    /// `deaths` says of 1000 system calls of Holdfast's before how many the process dies, `isOdd` which of two kinds of
-    /// contender it is, where there are two.
+    /// `chance` is where its pauses come from; `plan` says how hard it is stressed.
     func contender(
-        in path: String,
+        _ plan: WorkerPlan,
         chance: Chance,
-        page: SharedPage,
-        deaths: UInt64,
-        isOdd: Bool
+        page: SharedPage
     ) throws -> any Contender {
         // Known-bad and foreign protocols do not survive a death in each of their calls, and do not promise to.
-        let safe = try Directory(path, on: StressedFileSystem(chance: chance, deaths: 0))
-        let deadly = try Directory(path, on: StressedFileSystem(chance: chance, deaths: deaths))
+        var fileSystem = StressedFileSystem(chance: chance, hasUnnamedFiles: plan.hasUnnamedFiles)
+        let safe = try Directory(plan.lockDirectory, on: fileSystem)
+        fileSystem.deaths = plan.deathsInCalls
+        let deadly = try Directory(plan.lockDirectory, on: fileSystem)
+        fileSystem.isSlow = true
+        let slow = try Directory(plan.lockDirectory, on: fileSystem)
         guard let name = FileName(Self.lockName) else { preconditionFailure("a constant") }
-        let cleaner = Cleaner(directory: deadly, name: name, page: page)
+        let cleaner = Cleaner(directory: slow, name: name, page: page)
         func legacyOwner(locksFile: Bool) -> LegacyOwner {
             LegacyOwner(directory: safe, name: name, locksFile: locksFile, chance: chance, page: page, cleaner: cleaner)
         }
@@ -86,7 +87,7 @@ extension ProtocolName {
         case .flock: return KernelLock(directory: safe, name: name)
         case .clean: return legacyOwner(locksFile: false)
         case .cleanFlock: return legacyOwner(locksFile: true)
-        case .takeover: return isOdd ? legacyOwner(locksFile: false) : try pidFile()
+        case .takeover: return plan.slot % 2 == 1 ? legacyOwner(locksFile: false) : try pidFile()
         case .pidFile: return try pidFile()
         case .lockFile: return try lockFile()
         case .lockFileOFD: return try lockFile(.openFileDescription)

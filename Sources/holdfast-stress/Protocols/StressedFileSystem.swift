@@ -4,6 +4,7 @@
 // calls of a protocol is widened, without a line of test code in the protocol.
 
 internal import Holdfast
+internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// ``KernelFileSystem``, slowed down and deadly.
@@ -11,10 +12,14 @@ struct StressedFileSystem: FileSystem {
     private let kernel = KernelFileSystem()
     let chance: Chance
     /// Of 1000 calls, how many this process does not live to make.
-    let deaths: UInt64
+    var deaths: UInt64 = 0
+    /// Whether it sometimes stands still for long.
+    var isSlow = false
+    /// Whether it has O_TMPFILE.
+    var hasUnnamedFiles = true
 
     private func step() {
-        chance.pause()
+        if isSlow { chance.longPause() } else { chance.pause() }
         if deaths > 0, chance.happens(deaths) { hfs_die() }
     }
 
@@ -34,6 +39,7 @@ struct StressedFileSystem: FileSystem {
 
     func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
         step()
+        guard hasUnnamedFiles else { throw SystemError(call: "openat(O_TMPFILE)", code: EOPNOTSUPP) }
         return try kernel.openUnnamed(in: directory)
     }
 

@@ -38,13 +38,10 @@ extension RunSettings {
 
     /// The last holder may have died: its lock is removed as any other stale one.
     private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
-        let contender = try protocolName.contender(
-            in: directory.locks,
-            chance: Chance(seed: 0, longestPause: 0),
-            page: page,
-            deaths: 0,
-            isOdd: false
-        )
+        var plan = plan(in: directory, slot: 0, incarnation: 0)
+        plan.deathsInCalls = 0
+        let chance = Chance(seed: 0, longestPause: 0)
+        let contender = try protocolName.contender(plan, chance: chance, page: page)
         do {
             return try contender.tidy(dead: pid)
         } catch {

@@ -43,7 +43,9 @@ struct RunReport {
         require(.missing, "files that were gone")
         require(.errors, "errors")
         if self[.acquisitions] == 0 { problems.append("no acquisition at all") }
-        if !leftovers.isEmpty { problems.append("left behind: \(leftovers.joined(separator: ", "))") }
+        if !leftovers.isEmpty {
+            problems.append("\(leftovers.count) files left behind: \(leftovers.prefix(5).joined(separator: ", "))")
+        }
         return problems
     }
 

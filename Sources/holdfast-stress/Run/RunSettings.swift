@@ -20,5 +20,26 @@ struct RunSettings {
     var deaths: UInt64
     /// Of 1000 system calls of the protocol, before how many the process dies.
     var deathsInCalls: UInt64
+    /// Whether the file system has O_TMPFILE, or is to look as if it had not.
+    var hasUnnamedFiles: Bool
     var seed: UInt64
+}
+
+extension RunSettings {
+    /// The orders of one worker.
+    func plan(in directory: RunDirectory, slot: Int, incarnation: UInt64) -> WorkerPlan {
+        WorkerPlan(
+            protocolName: protocolName,
+            pagePath: directory.page,
+            lockDirectory: directory.locks,
+            slot: slot,
+            slots: workers,
+            incarnation: incarnation,
+            seed: seed &+ UInt64(slot) << 32 &+ incarnation,
+            pause: pause,
+            deaths: deaths,
+            deathsInCalls: deathsInCalls,
+            hasUnnamedFiles: hasUnnamedFiles
+        )
+    }
 }

@@ -73,18 +73,7 @@ struct Supervisor {
     }
 
     private mutating func launch(_ slot: Int, incarnation: UInt64) {
-        let plan = WorkerPlan(
-            protocolName: settings.protocolName,
-            pagePath: directory.page,
-            lockDirectory: directory.locks,
-            slot: slot,
-            slots: settings.workers,
-            incarnation: incarnation,
-            seed: settings.seed &+ UInt64(slot) << 32 &+ incarnation,
-            pause: settings.pause,
-            deaths: settings.deaths,
-            deathsInCalls: settings.deathsInCalls
-        )
+        let plan = settings.plan(in: directory, slot: slot, incarnation: incarnation)
         do throws(SystemError) {
             let pid = try spawn(["holdfast-stress"] + plan.arguments)
             children[pid] = Child(slot: slot, incarnation: incarnation)

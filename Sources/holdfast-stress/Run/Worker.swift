@@ -8,8 +8,8 @@ internal import _HoldfastStressShims
 
 /// A worker process.
 struct Worker {
-    /// Of 1000 holders, how many end in order after they have released.
-    private static let departures: UInt64 = 50
+    /// Of 1000 holders, how many end after they have released.
+    private static let departures: UInt64 = 100
 
     private let plan: WorkerPlan
     private let page: SharedPage
@@ -22,13 +22,7 @@ struct Worker {
         page = try SharedPage(opening: plan.pagePath)
         chance = Chance(seed: plan.seed, longestPause: plan.pause)
         occupancy = Occupancy(page, slot: plan.slot, of: plan.slots, incarnation: plan.incarnation)
-        contender = try plan.protocolName.contender(
-            in: plan.lockDirectory,
-            chance: chance,
-            page: page,
-            deaths: plan.deathsInCalls,
-            isOdd: plan.slot % 2 == 1
-        )
+        contender = try plan.protocolName.contender(plan, chance: chance, page: page)
     }
 
     /// The whole of a worker process.
@@ -61,8 +55,8 @@ struct Worker {
                 if !isGranted {
                     page[.busy].add()
                 } else if chance.happens(Self.departures) {
-                    // The PID of one who has released is soon nobody's, while a cleaner may still judge by it.
-                    return
+                    // The PID that a cleaner has just read is nobody's then, and the name may be another's.
+                    _exit(0)
                 }
             } catch let error as SystemError where error.code == ENOENT {
                 page[.missing].add()

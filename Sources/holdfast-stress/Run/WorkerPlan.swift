@@ -21,21 +21,26 @@ struct WorkerPlan {
     var deaths: UInt64
     /// Of 1000 system calls of the protocol, before how many the process dies.
     var deathsInCalls: UInt64
+    /// Whether the file system has O_TMPFILE, or is to look as if it had not.
+    var hasUnnamedFiles: Bool
 
     var arguments: [String] {
         [Self.verb, protocolName.rawValue, pagePath, lockDirectory]
-            + [UInt64(slot), UInt64(slots), incarnation, seed, pause, deaths, deathsInCalls].map { "\($0)" }
+            + [
+                UInt64(slot), UInt64(slots), incarnation, seed, pause, deaths, deathsInCalls, hasUnnamedFiles ? 1 : 0,
+            ]
+            .map { "\($0)" }
     }
 }
 
 extension WorkerPlan {
     /// Reads what ``arguments`` wrote; nil if it is something else.
     init?(_ arguments: [String]) {
-        guard arguments.count == 11, arguments[0] == Self.verb, let name = ProtocolName(rawValue: arguments[1]) else {
+        guard arguments.count == 12, arguments[0] == Self.verb, let name = ProtocolName(rawValue: arguments[1]) else {
             return nil
         }
         let numbers = arguments[4...].compactMap { UInt64($0) }
-        guard numbers.count == 7 else { return nil }
+        guard numbers.count == 8 else { return nil }
         protocolName = name
         pagePath = arguments[2]
         lockDirectory = arguments[3]
@@ -46,5 +51,6 @@ extension WorkerPlan {
         pause = numbers[4]
         deaths = numbers[5]
         deathsInCalls = numbers[6]
+        hasUnnamedFiles = numbers[7] == 1
     }
 }

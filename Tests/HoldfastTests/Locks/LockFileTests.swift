@@ -104,8 +104,10 @@ struct LockFileTests {
         // The first holder of a new file has both, so that its record cannot be raced.
         try expectBusy(range.tryLock())
         try first.release()
-        let error = #expect(throws: LockError.self) { try require(range.tryLock()).release() }
-        #expect(error?.code == .familyMismatch)
+        for mode in [FileLock.Mode.exclusive, .shared] {
+            let error = #expect(throws: LockError.self) { try require(range.tryLock(mode)).release() }
+            #expect(error?.code == .familyMismatch)
+        }
         try require(flock.tryLock()).release()
     }
 
@@ -159,8 +161,23 @@ struct LockFileTests {
     }
 
     @Test(
-        "A file that another program wrote is taken over whole",
-        arguments: ["", "99999999\n", String(repeating: "x", count: 5000)]
+        "Somebody's data is never overwritten",
+        arguments: ["some data\n", String(repeating: "1", count: 5000), "12 13"]
+    )
+    func foreignData(content: String) throws {
+        try content.write(toFile: path, atomically: false, encoding: .utf8)
+        let file = try LockFile(path)
+        let error = #expect(throws: LockError.self) { try require(file.tryLock()).release() }
+        #expect(error?.code == .refused)
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == content)
+        // A shared lock writes nothing.
+        try require(file.tryLock(.shared)).release()
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == content)
+    }
+
+    @Test(
+        "A file that is empty or holds a PID is taken over whole",
+        arguments: ["", "99999999\n", "123\n" + String(repeating: "x", count: 3000)]
     )
     func foreignContent(content: String) throws {
         try content.write(toFile: path, atomically: false, encoding: .utf8)
@@ -174,8 +191,7 @@ struct LockFileTests {
     @Test("No descriptor is left open by locks that came to nothing")
     func descriptors() throws {
         let file = try LockFile(path)
-        // The first user of a file closes it; the next ones leave it open for each other.
-        for _ in 0..<2 { try require(file.tryLock()).release() }
+        try require(file.tryLock()).release()
         let before = Processes.openDescriptors(below: TemporaryDirectory.current)
         for _ in 0..<20 {
             let lock = try require(file.tryLock())

@@ -5,11 +5,13 @@
 import Foundation
 
 /// One run of `holdfast-stress locks`, and what it saw.
-struct StressRun: Decodable {
+struct StressRun: Decodable, Sendable {
     let acquisitions: UInt64
     let overlaps: UInt64
     let lostUpdates: UInt64
+    let displaced: UInt64
     let killed: UInt64
+    let cleaned: UInt64
     let abandoned: UInt64
     let missedAbandoned: UInt64
     let falseAbandoned: UInt64
@@ -17,26 +19,25 @@ struct StressRun: Decodable {
     let sharedTogether: UInt64
     let leftovers: [String]
     let problems: [String]
-    let good: Bool
 
-    /// Runs the tool in a temporary directory, off the caller's executor, and reads its report.
+    /// Runs the tool in the test case's directory and reads its report.
     ///
-    /// It ends by itself: with this process, by its own limits, or twenty seconds after the last acquisition.
-    @concurrent
+    /// It ends by itself: at its limits, twenty seconds after the last acquisition, or with this process.
     static func locks(_ options: String...) async throws -> StressRun {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = try tool()
-        process.arguments = ["locks", "--json", "--directory", FileManager.default.temporaryDirectory.path] + options
-        process.standardOutput = output
-        try process.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return try JSONDecoder().decode(StressRun.self, from: text)
+        let arguments = ["locks", "--json", "--directory", TemporaryDirectory.current] + options
+        // A thread of its own: a test that blocks one of the pool's would hold up the others.
+        return try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(with: Result { try run(arguments) })
+            }
+        }
     }
 
-    private static func tool() throws -> URL {
+    private static func run(_ arguments: [String]) throws -> StressRun {
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("holdfast-stress")
+        let tool = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("holdfast-stress")
+        let child = try Child(tool.path, arguments)
+        child.wait()
+        return try JSONDecoder().decode(StressRun.self, from: Data(child.printed.utf8))
     }
 }

@@ -102,6 +102,16 @@ struct FaultTrialTests {
         #expect(trials == 12)
     }
 
+    @Test
+    func workThatGoesOnForEverEndsTheProcess() async {
+        await #expect(processExitsWith: .failure) {
+            for trial in FaultTrials(.lastingFailure(EIO), limit: 100) {
+                _ = trial.run { while (try? trial.fileSystem.directory()) == nil {} }
+            }
+            exit(EXIT_SUCCESS)
+        }
+    }
+
     /// A loop whose body forgets to run the work would pass whatever the work does.
     @Test
     func aTrialThatDoesNotRunEndsTheProcess() async {

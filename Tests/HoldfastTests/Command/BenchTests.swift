@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// That the benchmark measures, and cleans up. What it measures is no test's business.
+
+import Foundation
+import Testing
+
+@Suite(.temporaryDirectory)
+struct BenchTests {
+    private let tool = CommandLineTool.holdfastctl
+    private var directory: String { TemporaryDirectory.current }
+
+    private func leftovers() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: directory).filter { !$0.hasPrefix(".run-") }
+    }
+
+    @Test func measuresEveryRow() async throws {
+        let outcome = try await tool.run("bench", "--trial", "--json", directory)
+        #expect(outcome.status == 0)
+        #expect(outcome.error.isEmpty)
+        let rows = try outcome.objects()
+        #expect(
+            rows.map { $0["work"] as? String } == [
+                "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait",
+                "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash", "state.load.4KiB",
+                "checksum.4KiB", "checksum.1MiB",
+            ]
+        )
+        for row in rows {
+            #expect(try #require(row["nanoseconds"] as? Double) > 0)
+            #expect(try #require(row["floorNanoseconds"] as? Double) > 0)
+            #expect(try #require(row["ratio"] as? Double) > 0)
+            #expect(row["floor"] is String)
+            let isDurableSave = row["work"] as? String == "state.save.replace.4KiB"
+            #expect(row.keys.contains("flushes") == isDurableSave)
+            if isDurableSave { #expect(row["flushes"] is Double || row["flushes"] is NSNull) }
+        }
+        #expect(try leftovers().isEmpty)
+    }
+
+    @Test func printsATableAndTheGoals() async throws {
+        let outcome = try await tool.run("bench", "--trial", directory)
+        #expect(outcome.status == 0)
+        for text in ["holdfastctl ", "ratio", "state.load.4KiB", "at most"] {
+            #expect(outcome.output.contains(text), "\(text)")
+        }
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM])
+    func cleansUpWhenASignalEndsIt(signal: Int32) async throws {
+        let run = try tool.start(["bench", directory])
+        try await eventually("it has begun") { try !leftovers().isEmpty }
+        try await Task.sleep(for: .milliseconds(200))
+        run.send(signal)
+        #expect(try await run.outcome().status == 128 + signal)
+        #expect(try leftovers().isEmpty)
+    }
+
+    @Test func saysThatItCannotWorkThere() async throws {
+        let outcome = try await tool.run("bench", "\(directory)/missing")
+        #expect(outcome.status == 73)
+        #expect(outcome.isOneSentence)
+    }
+}

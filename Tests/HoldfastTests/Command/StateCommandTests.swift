@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `state save` and `state load`.
+
+import Foundation
+import Testing
+
+@Suite(.temporaryDirectory)
+struct StateCommandTests {
+    private let tool = CommandLineTool.holdfastctl
+    private var path: String { "\(TemporaryDirectory.current)/settings" }
+
+    private static let keys: Set = [
+        "path", "generation", "schema", "length", "strategy", "token", "durability", "directorySyncError", "reason",
+    ]
+
+    private func save(_ options: String..., payload: CommandLineTool.Stream = .text("new")) async throws
+        -> CommandLineTool.Outcome
+    {
+        try await tool.start(["state", "save", "--json"] + options + [path], input: payload).outcome()
+    }
+
+    @Test(arguments: [[], [0], Array(0...255), Array("text without an end of line".utf8)] as [[UInt8]])
+    func givesBackEveryByte(payload: [UInt8]) async throws {
+        let saved = try await tool.run("state", "save", path, input: .bytes(payload))
+        #expect(saved.status == 0)
+        #expect(saved.error.isEmpty)
+        let loaded = try await tool.run("state", "load", path)
+        #expect(loaded.status == 0)
+        #expect(loaded.outputBytes == payload)
+        // As docs/file-format.md promises to those who have no Holdfast at hand.
+        #expect(try await CommandLineTool.named("tail").run("-n", "+2", path).outputBytes == payload)
+    }
+
+    @Test func givesBackAPayloadLargerThanAPipe() async throws {
+        let payload = (0..<1_000_003).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        #expect(try await tool.run("state", "save", path, input: .bytes(payload)).status == 0)
+        #expect(try await tool.run("state", "load", path).outputBytes == payload)
+    }
+
+    @Test func reportsWhatItSaved() async throws {
+        let object = try await save("--token", "18446744073709551615", "--schema", "4294967295").object()
+        #expect(Set(object.keys) == Self.keys)
+        #expect(object["path"] as? String == path)
+        #expect(object["generation"] as? UInt64 == 1)
+        #expect(object["schema"] as? UInt64 == 4_294_967_295)
+        #expect(object["length"] as? Int == 3)
+        #expect(object["strategy"] as? String == "replace")
+        #expect(object["token"] as? UInt64 == .max)
+        #expect(object["durability"] as? String == "power-loss")
+        #expect(object["directorySyncError"] is NSNull)
+        #expect(try await save("--durability", "process-crash").object()["durability"] as? String == "process-crash")
+
+        let loaded = try await tool.run("state", "load", "--json", path)
+        // Numbers are exact, not rounded to what a double holds.
+        #expect(loaded.output.contains(#""token":18446744073709551615}"#))
+        #expect(Set(try loaded.object().keys) == Self.keys)
+        #expect(try loaded.object()["generation"] as? Int == 2)
+    }
+
+    @Test func keepsTheSchemaThatIsThereUnlessToldOtherwise() async throws {
+        #expect(try await save().object()["schema"] as? Int == 1)
+        #expect(try await save("--schema", "7").object()["schema"] as? Int == 7)
+        #expect(try await save().object()["schema"] as? Int == 7)
+        #expect(try await save("--schema", "6").status == 77)
+        #expect(try await tool.run("state", "load", path).output == "new")
+    }
+
+    @Test func savesOnlyAfterTheGenerationThatIsExpected() async throws {
+        #expect(try await save("--if-generation", "1").status == 77)
+        #expect(!FileManager.default.fileExists(atPath: path))
+        #expect(try await save("--if-generation", "0", payload: .text("first")).status == 0)
+        let conflict = try await save("--if-generation", "0")
+        #expect(conflict.status == 77)
+        #expect(conflict.output.isEmpty)
+        #expect(conflict.isOneSentence)
+        #expect(try await tool.run("state", "load", path).output == "first")
+        #expect(try await save("--if-generation", "1").status == 0)
+    }
+
+    @Test func refusesAnOlderToken() async throws {
+        #expect(try await save("--token", "9", payload: .text("first")).status == 0)
+        #expect(try await save("--token", "8").status == 77)
+        #expect(try await tool.run("state", "load", path).output == "first")
+        #expect(try await save("--token", "9").status == 0)
+    }
+
+    @Test func savesUnderALockWithItsToken() async throws {
+        let script = #"printf mine | "$0" state save --token "$HOLDFAST_TOKEN" --json "$1""#
+        let outcome = try await tool.run(
+            "lock",
+            "run",
+            "\(path).lock",
+            "--",
+            "sh",
+            "-c",
+            script,
+            tool.command[0],
+            path
+        )
+        #expect(outcome.status == 0)
+        #expect(try outcome.object()["token"] is Int)
+    }
+
+    @Test func refusesArgumentsThatMakeNoSense() async throws {
+        for options in [
+            ["--capacity", "4096"], ["--strategy", "best"], ["--durability", "forever"], ["--token", "0"],
+            ["--token", "-1"], ["--schema", "4294967296"], ["--if-generation", "x"], ["extra"],
+        ] {
+            let outcome = try await tool.start(["state", "save"] + options + [path]).outcome()
+            #expect(outcome.status == 64, "\(options)")
+            #expect(outcome.isOneSentence, "\(outcome.error)")
+        }
+        #expect(try await tool.run("state", "save", "").status == 64)
+        #expect(try await tool.run("state", "load", "directory/").status == 64)
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test func saysThatTwoSlotIsNotThereYet() async throws {
+        let outcome = try await save("--strategy", "two-slot", "--capacity", "4096")
+        #expect(outcome.status == 69)
+        #expect(outcome.isOneSentence)
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test func neverReplacesOrPrintsACorruptState() async throws {
+        #expect(try await save().status == 0)
+        var bytes = try Data(contentsOf: URL(filePath: path))
+        bytes[bytes.count - 1] ^= 1
+        try bytes.write(to: URL(filePath: path))
+        for outcome in [
+            try await save(), try await tool.run("state", "load", path),
+            try await tool.run("state", "load", "--json", path),
+        ] {
+            #expect(outcome.status == 65)
+            #expect(outcome.output.isEmpty)
+            #expect(outcome.isOneSentence)
+        }
+        #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
+    }
+
+    @Test func tellsMissingFromForbiddenFromUnsafe() async throws {
+        let directory = TemporaryDirectory.current
+        #expect(try await tool.run("state", "load", path).status == 66)
+        #expect(try await tool.run("state", "load", "\(directory)/missing/settings").status == 66)
+        #expect(try await tool.run("state", "save", "\(directory)/missing/settings").status == 73)
+        try FileManager.default.createDirectory(atPath: "\(directory)/directory", withIntermediateDirectories: false)
+        #expect(try await save().status == 0)
+        try FileManager.default.createSymbolicLink(atPath: "\(directory)/link", withDestinationPath: path)
+        for name in ["directory", "link"] {
+            #expect(try await tool.run("state", "load", "\(directory)/\(name)").status == 77)
+            #expect(try await tool.run("state", "save", "\(directory)/\(name)").status == 77)
+        }
+    }
+
+    @Test(.enabled(if: CommandLineTool.canRunAsNobody))
+    func saysThatItMayNot() async throws {
+        #expect(try await save().status == 0)
+        try FileManager.default.setAttributes([.posixPermissions: 0o555], ofItemAtPath: TemporaryDirectory.current)
+        let nobody = tool.asNobody()
+        #expect(try await nobody.run("state", "load", path).status == 66)
+        let outcome = try await nobody.run("state", "save", "\(TemporaryDirectory.current)/another")
+        #expect(outcome.status == 73)
+        #expect(outcome.isOneSentence, "\(outcome.error)")
+    }
+}
