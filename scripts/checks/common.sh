@@ -59,6 +59,9 @@ build_holdfastctl() {
     holdfastctl=$(swift build -c release --show-bin-path)/holdfastctl
 }
 
+# The compiler beside `swift`, by which Swift reads the C headers.
+swift_clang() { echo "$(dirname "$(realpath "$(command -v swift)")")/clang"; }
+
 # eventually SECONDS COMMAND…: repeats the command until it succeeds.
 eventually() {
     local deadline=$((SECONDS + $1))

@@ -180,7 +180,7 @@ struct ReplacementTests {
         try file.truncate(to: 1 << 42)
         let error = try stateError { _ = try directory.state().load() }
         #expect(error.code == .tooLarge)
-        #expect(error.found == 1 << 42 - 128)
+        #expect(error.found == UInt64(1 << 42) - 128)
     }
 
     @Test("names whose companions would not fit, or that look like companions, are refused")
