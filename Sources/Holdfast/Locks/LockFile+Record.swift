@@ -38,7 +38,10 @@ extension LockFile {
         }
         do throws(SystemError) {
             let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
-            try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+            let isRecorded = role == .sidecar && previous.isOfThisProcess
+            if !isRecorded {
+                try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+            }
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
@@ -82,6 +85,7 @@ extension LockFile {
         var token: UInt64 = 0
         var limit: UInt64 = 0
         var isOfThisBoot = false
+        var isOfThisProcess = false
         var abandoned: LockRecord?
     }
 
@@ -99,7 +103,14 @@ extension LockFile {
                     previous.token = summary.token
                     previous.limit = summary.limit
                     previous.isOfThisBoot = unsafe template.isOfSameBoot(as: summary, in: bytes)
-                    if !summary.isReleased { previous.abandoned = unsafe LockRecord(bytes) }
+                    previous.isOfThisProcess = unsafe template.isOfSameProcess(as: summary, in: bytes)
+                    if role == .sidecar, !previous.isOfThisProcess {
+                        previous.abandoned = unsafe LockRecord(bytes).flatMap {
+                            Liveness.of($0.process).isAlive ? nil : $0
+                        }
+                    } else if !summary.isReleased {
+                        previous.abandoned = unsafe LockRecord(bytes)
+                    }
                 }
                 return previous
             }

@@ -57,7 +57,7 @@ extension LockHolder {
         let kernelPID = (try? file.status()).flatMap { file.fileSystem.lockHolder(of: $0.identity) }
         var holder = LockHolder(pid: kernelPID, isNamedByKernel: kernelPID != nil)
         switch recorded {
-        case .record(let record) where !record.isReleased:
+        case .record(let record) where !record.isReleased || record.process.pid == kernelPID:
             if let kernelPID, kernelPID != record.process.pid {
                 holder.note = "the record says process \(record.process.pid)"
             } else {

@@ -52,12 +52,13 @@ package struct LockRecordTemplate: Sendable {
     private let line2: Int
     private let knowsBoot: Bool
 
-    package init(process: ProcessIdentity, family: LockFile.Family, label: String) {
+    /// - Parameter showsHolder: Whether line 1 has the PID; else it is blank from the beginning.
+    package init(process: ProcessIdentity, family: LockFile.Family, label: String, showsHolder: Bool = true) {
         typealias Layout = LockRecordLayout
         pid = process.pid
         knowsBoot = process.bootID != nil
-        let line1 = "\(process.pid)\n"
-        pidLength = line1.utf8.count - 1
+        pidLength = "\(process.pid)".utf8.count
+        let line1 = showsHolder ? "\(process.pid)\n" : String(repeating: " ", count: pidLength) + "\n"
         line2 = line1.utf8.count
         var text = line1 + Layout.magic + String(repeating: "0", count: 16)
         for field in [" token=", " limit=", " acquired="] { text += field + String(repeating: "0", count: 20) }
@@ -92,6 +93,14 @@ package struct LockRecordTemplate: Sendable {
         store(limit, LockRecordLayout.limit)
         store(acquiredMilliseconds, LockRecordLayout.acquired)
         store(unsafe recordChecksum(UnsafeRawBufferPointer(text)), LockRecordLayout.checksum, radix: 16)
+    }
+
+    /// Whether a record is this process's own, of an earlier acquisition.
+    func isOfSameProcess(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        guard knowsBoot, summary.line2 == line2 else { return false }
+        return unsafe buffer[(line2 + LockRecordLayout.boot.lowerBound)...].elementsEqual(
+            bytes[(line2 + LockRecordLayout.boot.lowerBound)...]
+        )
     }
 
     /// Whether a record was written in the boot that this one is.
