@@ -124,8 +124,9 @@ public struct FileLock: ~Copyable, Sendable {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
         file.site.letGo(holder)
-        // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
-        if !isInherited {
+        // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec. Nobody
+        // asks for a sidecar without waiting, so for that the close will do.
+        if !isInherited, file.role != .sidecar {
             let family = file.family
             note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.kind) }
             if hasBothFamilies {

@@ -103,11 +103,10 @@ extension LockFile {
                     previous.token = summary.token
                     previous.limit = summary.limit
                     previous.isOfThisBoot = unsafe template.isOfSameBoot(as: summary, in: bytes)
-                    previous.isOfThisProcess = unsafe template.isOfSameProcess(as: summary, in: bytes)
-                    if role == .sidecar, !previous.isOfThisProcess {
-                        previous.abandoned = unsafe LockRecord(bytes).flatMap {
-                            Liveness.of($0.process).isAlive ? nil : $0
-                        }
+                    if role == .sidecar {
+                        previous.isOfThisProcess = unsafe template.isOfSameProcess(as: summary, in: bytes)
+                        let other = previous.isOfThisProcess ? nil : unsafe LockRecord(bytes)
+                        previous.abandoned = other.flatMap { Liveness.of($0.process).isAlive ? nil : $0 }
                     } else if !summary.isReleased {
                         previous.abandoned = unsafe LockRecord(bytes)
                     }

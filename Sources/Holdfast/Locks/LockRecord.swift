@@ -52,7 +52,7 @@ package struct LockRecordTemplate: Sendable {
     private let line2: Int
     private let knowsBoot: Bool
 
-    /// - Parameter showsHolder: Whether line 1 has the PID; else it is blank from the beginning.
+    /// Line 1 has the PID if it is to show the holder; else it is blank from the beginning.
     package init(process: ProcessIdentity, family: LockFile.Family, label: String, showsHolder: Bool = true) {
         typealias Layout = LockRecordLayout
         pid = process.pid
@@ -97,19 +97,28 @@ package struct LockRecordTemplate: Sendable {
 
     /// Whether a record is this process's own, of an earlier acquisition.
     func isOfSameProcess(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
-        guard knowsBoot, summary.line2 == line2 else { return false }
-        return unsafe buffer[(line2 + LockRecordLayout.boot.lowerBound)...].elementsEqual(
-            bytes[(line2 + LockRecordLayout.boot.lowerBound)...]
-        )
+        let size = LockRecordLayout.size - line2
+        return unsafe summary.line2 == line2
+            && agrees(with: summary, in: buffer, at: LockRecordLayout.boot.lowerBound..<size)
     }
 
     /// Whether a record was written in the boot that this one is.
     func isOfSameBoot(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        unsafe agrees(with: summary, in: buffer, at: LockRecordLayout.boot)
+    }
+
+    private func agrees(
+        with summary: LockRecordSummary,
+        in buffer: UnsafeRawBufferPointer,
+        at columns: Range<Int>
+    ) -> Bool {
         // Without a boot id nothing tells this boot from the one before a power cut.
-        guard knowsBoot else { return false }
-        let range = LockRecordLayout.boot
-        let ours = bytes[line2 + range.lowerBound..<line2 + range.upperBound]
-        return unsafe buffer[summary.line2 + range.lowerBound..<summary.line2 + range.upperBound].elementsEqual(ours)
+        guard knowsBoot, let theirs = buffer.baseAddress else { return false }
+        return unsafe bytes.withUnsafeBytes { bytes in
+            guard let ours = bytes.baseAddress else { return false }
+            let start = columns.lowerBound
+            return unsafe memcmp(ours + line2 + start, theirs + summary.line2 + start, columns.count) == 0
+        }
     }
 }
 

@@ -49,7 +49,9 @@ struct FileMetadata: Sendable {
     /// than the mode is stored as none at all.
     private func dropInheritedAccess(_ file: borrowing Descriptor) throws(SystemError) {
         let accessList = "system.posix_acl_access"
-        guard !attributes.contains(where: { $0.name == accessList }), try file.attributeNames().contains(accessList)
+        // The list's mask is the mode's group bits: without them it lets nobody in.
+        guard status.permissions & 0o070 != 0, !attributes.contains(where: { $0.name == accessList }),
+            try file.attributeNames().contains(accessList)
         else { return }
         var minimal: [UInt8] = [2, 0, 0, 0]  // POSIX_ACL_XATTR_VERSION, little-endian
         for (tag, shift) in [(1, 6), (4, 3), (32, 0)] as [(UInt8, UInt32)] {  // ACL_USER_OBJ, ACL_GROUP_OBJ, ACL_OTHER

@@ -2,6 +2,9 @@
 //
 // One component of a path. What it refuses (separators, "..", NUL) is what would let a name leave its directory.
 
+internal import Synchronization
+internal import _HoldfastCShims
+
 /// The name of a file within its directory: one component, which cannot lead anywhere else.
 ///
 /// 1 to 255 bytes of UTF-8, without `/` and NUL, and neither `.` nor `..`.
@@ -31,8 +34,15 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible {
 
     /// A companion name that no other writer chooses: `.NAME.<16 hex digits>.suffix`.
     package func uniqueCompanion(_ suffix: String) -> FileName? {
-        companion("\(hexadecimal(.random(in: .min ... .max))).\(suffix)")
+        companion("\(hexadecimal(Self.nonce())).\(suffix)")
     }
+
+    /// A number that no other caller gets: a count from a random start, which costs no getrandom(2) each time.
+    private static func nonce() -> UInt64 {
+        counter.wrappingAdd(1, ordering: .relaxed).newValue &+ UInt64(UInt32(bitPattern: getpid())) << 32
+    }
+
+    private static let counter = Atomic<UInt64>(.random(in: .min ... .max))
 
     /// Whether `name` is one that ``uniqueCompanion(_:)`` could have made of this one.
     package func isUniqueCompanion(_ name: String, suffix: String) -> Bool {
