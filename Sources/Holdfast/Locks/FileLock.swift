@@ -120,7 +120,7 @@ public struct FileLock: ~Copyable, Sendable {
             note { () throws(SystemError) in try fileSystem.close(rawDescriptor) }
             return nil
         }
-        if mode == .exclusive {
+        if mode == .exclusive, file.role != .sidecar {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
         file.site.letGo(holder)

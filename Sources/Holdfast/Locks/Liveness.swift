@@ -84,6 +84,11 @@ public enum Liveness: Hashable, Sendable {
         }
     }
 
+    /// Whether it is seen to live.
+    public var isAlive: Bool {
+        if case .alive = self { true } else { false }
+    }
+
     /// Whether it is proven dead.
     public var isDead: Bool {
         if case .dead = self { true } else { false }

@@ -45,7 +45,7 @@ extension LockFile {
         // Each turn after the first needs somebody to have replaced the file within microseconds.
         for _ in 0..<1000 {
             let file: OpenLockFile
-            if let reused = candidate.take() {
+            if let reused = candidate.take(), reused.isWritable || mode == .shared {
                 file = reused
             } else if let opened = try openForLocking(mode) {
                 file = opened
@@ -82,7 +82,7 @@ extension LockFile {
             // A reader may be allowed to read the lock file only, and flock(2) is content with that.
             if mode == .shared, family == .flock, error.isAny(of: EACCES, EROFS) {
                 return try doing("open it") { () throws(SystemError) in
-                    try OpenLockFile(try directory.open(name, .read))
+                    try OpenLockFile(try directory.open(name, .read), isWritable: false)
                 }
             }
             throw LockError(error, path: path, while: "open it")

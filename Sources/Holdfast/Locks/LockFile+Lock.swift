@@ -93,6 +93,7 @@ extension LockFile {
     ///   - body: What is done while it is held.
     /// - Returns: What the body returned.
     /// - Throws: ``LockError`` if the lock was not taken, or not released cleanly; what the body throws.
+    @_disfavoredOverload  // in a task the other one is meant, also for a body that does not suspend
     public func withLock<Result>(
         _ mode: FileLock.Mode = .exclusive,
         deadline: ContinuousClock.Instant? = nil,
@@ -146,6 +147,13 @@ extension LockFile {
         holder: HolderID,
         deadline: ContinuousClock.Instant?
     ) throws(LockError) -> LockWaiter {
+        if !site.isOfThisProcess {
+            throw LockError(
+                .unsupported,
+                path: path,
+                reason: "this lock was named before a fork; name it anew in the child"
+            )
+        }
         if site.isHeld(by: holder) {
             throw LockError(.reentrant, path: path, reason: "this task holds it already and would wait for itself")
         }

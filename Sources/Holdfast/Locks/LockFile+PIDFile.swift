@@ -14,67 +14,64 @@ extension LockFile {
     /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
         do throws(SystemError) {
-            let template = recordTemplate()
-            var temporary: FileName?
-            let file = try openPrivately(named: &temporary)
-            defer { if let temporary { try? directory.unlink(temporary) } }
-            guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return nil }
-            try write(template, to: file, token: nil, limit: 0)
             do throws(SystemError) {
-                if let temporary {
-                    try directory.link(temporary, to: name)
-                } else {
+                let file = try directory.openUnnamed()
+                return try publish(file, mode, holder) { file throws(SystemError) in
                     try directory.link(unnamed: file, to: name)
                 }
-            } catch  where error.isAny(of: EEXIST, ENOENT) {
-                // Somebody was faster, or took our private name for a leftover: begin again.
-                return nil
+            } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL, ENOENT) {
+                // No O_TMPFILE here, or no /proc to link it through: a private name until the link.
+                sweepLeftovers()
+                guard let temporary = name.uniqueCompanion(Self.publishingSuffix) else {
+                    throw SystemError(call: "openat", code: ENAMETOOLONG)
+                }
+                let file = try directory.open(temporary, .createNew(permissions: 0o600))
+                defer { try? directory.unlink(temporary) }
+                return try publish(file, mode, holder) { _ throws(SystemError) in
+                    try directory.link(temporary, to: name)
+                }
             }
-            return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
         } catch {
+            // Somebody took our private name for a leftover: begin again.
+            if error.code == ENOENT, error.call == "linkat" { return nil }
             throw LockError(error, path: path, while: "make it")
         }
     }
 
-    private func openPrivately(named temporary: inout FileName?) throws(SystemError) -> Descriptor {
+    private func publish(
+        _ file: consuming Descriptor,
+        _ mode: FileLock.Mode,
+        _ holder: HolderID,
+        link: (borrowing Descriptor) throws(SystemError) -> Void
+    ) throws(SystemError) -> FileLock? {
+        guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return nil }
+        let template = recordTemplate()
+        try write(template, to: file, token: nil, limit: 0)
         do throws(SystemError) {
-            return try directory.openUnnamed()
-        } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL) {
-            // No O_TMPFILE here: a private name until the link.
-            sweepLeftovers()
-            guard let name = name.uniqueCompanion(Self.publishingSuffix) else {
-                throw SystemError(call: "openat", code: ENAMETOOLONG)
-            }
-            let file = try directory.open(name, .createNew(permissions: 0o600))
-            temporary = name
-            return file
+            try link(file)
+        } catch  where error.code == EEXIST {
+            return nil
         }
+        return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
     }
 
     /// Takes over a PID file that we have just locked, if its owner is gone.
     func adopt(_ file: consuming OpenLockFile, _ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> LockAttempt
     {
+        let contents = LockContents.read(file.descriptor)
         var abandoned: LockRecord?
-        switch LockContents.read(file.descriptor) {
-        case .record(let record):
+        if case .record(let record) = contents {
             if record.family != family { throw familyMismatch }
             if !record.isReleased { abandoned = record }
-        case .pid(let pid):
-            let liveness = Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared)
-            guard liveness.isDead else {
-                let name = ProcessIdentity.name(of: pid)
-                file.descriptor.unlock(family.kind)
-                return .busyByRecord(LockHolder(pid: pid, name: name, note: liveness.evidence))
-            }
-        case .empty:
+        }
+        var other = try owner(in: contents)
+        if case .empty = contents {
             // Somebody who makes the file before it writes may be about to; only an operator can know.
+            other = LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
+        }
+        if let other {
             file.descriptor.unlock(family.kind)
-            return .busyByRecord(
-                LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
-            )
-        case .damaged: break
-        case .unreadable(let reason):
-            throw LockError(.refused, path: path, reason: reason)
+            return .busyByRecord(other)
         }
         let template = recordTemplate()
         // Read and judged; now the file must still be the one at the path, before and after it shows us as its owner.
@@ -88,6 +85,22 @@ extension LockFile {
         return .acquired(
             FileLock(file, of: self, mode: mode, holder: holder, abandoned: abandoned, template)
         )
+    }
+
+    /// The process of a bare PID, which takes no kernel locks, unless it is proven dead.
+    ///
+    /// - Throws: ``LockError`` `.refused` for what is neither a PID nor a record: somebody's data, whose path was given by
+    ///   mistake or leads to it by a hard link, is never overwritten.
+    func owner(in contents: LockContents) throws(LockError) -> LockHolder? {
+        switch contents {
+        case .record, .empty, .damaged: return nil
+        case .unreadable(let reason):
+            throw LockError(.refused, path: path, reason: "it \(reason), and is not overwritten")
+        case .pid(let pid):
+            let liveness = Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared)
+            if liveness.isDead || pid == getpid() { return nil }
+            return LockHolder(pid: pid, name: ProcessIdentity.name(of: pid), note: liveness.evidence)
+        }
     }
 
     /// Removes our own PID file.

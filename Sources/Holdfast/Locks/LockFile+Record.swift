@@ -15,7 +15,10 @@ extension LockFile {
         let template = recordTemplate()
         let previous = try previousRecord(in: file.descriptor, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
-        if previous.family == nil { try checkOverwritable(file.descriptor) }
+        if previous.family == nil, let other = try owner(in: LockContents.read(file.descriptor)) {
+            file.descriptor.unlock(family.kind)
+            return .busyByRecord(other)
+        }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it.
         if previous.family == nil, try !lockOtherFamily(file.descriptor) { return .busy(file) }
@@ -35,7 +38,10 @@ extension LockFile {
         }
         do throws(SystemError) {
             let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
-            try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+            let isRecorded = role == .sidecar && previous.isOfThisProcess
+            if !isRecorded {
+                try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+            }
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
@@ -59,14 +65,6 @@ extension LockFile {
         if let family = previous.family, family != self.family { throw familyMismatch }
     }
 
-    /// A record may be written over nothing, over a record and over a PID: never over somebody's data, whose path was
-    /// given by mistake, or leads to it by a hard link.
-    private func checkOverwritable(_ file: borrowing Descriptor) throws(LockError) {
-        if case .unreadable(let reason) = LockContents.read(file) {
-            throw LockError(.refused, path: path, reason: "it \(reason), and is not overwritten")
-        }
-    }
-
     private func release(_ file: borrowing Descriptor, ofBothFamilies both: Bool) {
         file.unlock(family.kind)
         if both { file.unlock(family.other.kind) }
@@ -87,6 +85,7 @@ extension LockFile {
         var token: UInt64 = 0
         var limit: UInt64 = 0
         var isOfThisBoot = false
+        var isOfThisProcess = false
         var abandoned: LockRecord?
     }
 
@@ -104,7 +103,14 @@ extension LockFile {
                     previous.token = summary.token
                     previous.limit = summary.limit
                     previous.isOfThisBoot = unsafe template.isOfSameBoot(as: summary, in: bytes)
-                    if !summary.isReleased { previous.abandoned = unsafe LockRecord(bytes) }
+                    previous.isOfThisProcess = unsafe template.isOfSameProcess(as: summary, in: bytes)
+                    if role == .sidecar, !previous.isOfThisProcess {
+                        previous.abandoned = unsafe LockRecord(bytes).flatMap {
+                            Liveness.of($0.process).isAlive ? nil : $0
+                        }
+                    } else if !summary.isReleased {
+                        previous.abandoned = unsafe LockRecord(bytes)
+                    }
                 }
                 return previous
             }

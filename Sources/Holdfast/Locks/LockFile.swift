@@ -36,7 +36,10 @@ public final class LockFile: Sendable {
     package enum Role: Hashable, Sendable {
         /// A public lock, which gives out fencing tokens.
         case fenced
-        /// A lock beside something else; no tokens, so no flush and no companion.
+        /// A lock beside something else: no tokens, so no flush and no companion.
+        ///
+        /// Its record says who used it last. It is written only when that changes, never blanked: a lone writer writes
+        /// none. A last user that is not seen to live may have died in the middle, and is reported as if it had.
         case sidecar
         /// A PID file: made locked, removed at release.
         case pidFile
@@ -127,7 +130,8 @@ extension LockFile {
             let made = LockRecordTemplate(
                 process: process,
                 family: family,
-                label: label ?? ProcessIdentity.name(of: process.pid) ?? "?"
+                label: label ?? ProcessIdentity.name(of: process.pid) ?? "?",
+                showsHolder: role != .sidecar
             )
             template = made
             return made

@@ -57,7 +57,7 @@ extension LockHolder {
         let kernelPID = (try? file.status()).flatMap { file.fileSystem.lockHolder(of: $0.identity) }
         var holder = LockHolder(pid: kernelPID, isNamedByKernel: kernelPID != nil)
         switch recorded {
-        case .record(let record) where !record.isReleased:
+        case .record(let record) where !record.isReleased || record.process.pid == kernelPID:
             if let kernelPID, kernelPID != record.process.pid {
                 holder.note = "the record says process \(record.process.pid)"
             } else {
@@ -70,6 +70,11 @@ extension LockHolder {
         default: break
         }
         if let pid = holder.pid, holder.name == nil { holder.name = ProcessIdentity.name(of: pid) }
+        // The descriptor of a holder that ended lives on in a child that inherited it.
+        let process = holder.record?.process ?? holder.pid.map { ProcessIdentity(pid: $0) }
+        if holder.note == nil, let process, Liveness.of(process).isDead {
+            holder.note = "which has ended; a process that inherited the lock from it holds it"
+        }
         return holder
     }
 }

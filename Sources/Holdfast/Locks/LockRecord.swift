@@ -50,12 +50,15 @@ package struct LockRecordTemplate: Sendable {
     package let pidLength: Int
     private let bytes: [UInt8]
     private let line2: Int
+    private let knowsBoot: Bool
 
-    package init(process: ProcessIdentity, family: LockFile.Family, label: String) {
+    /// - Parameter showsHolder: Whether line 1 has the PID; else it is blank from the beginning.
+    package init(process: ProcessIdentity, family: LockFile.Family, label: String, showsHolder: Bool = true) {
         typealias Layout = LockRecordLayout
         pid = process.pid
-        let line1 = "\(process.pid)\n"
-        pidLength = line1.utf8.count - 1
+        knowsBoot = process.bootID != nil
+        pidLength = "\(process.pid)".utf8.count
+        let line1 = showsHolder ? "\(process.pid)\n" : String(repeating: " ", count: pidLength) + "\n"
         line2 = line1.utf8.count
         var text = line1 + Layout.magic + String(repeating: "0", count: 16)
         for field in [" token=", " limit=", " acquired="] { text += field + String(repeating: "0", count: 20) }
@@ -92,8 +95,18 @@ package struct LockRecordTemplate: Sendable {
         store(unsafe recordChecksum(UnsafeRawBufferPointer(text)), LockRecordLayout.checksum, radix: 16)
     }
 
+    /// Whether a record is this process's own, of an earlier acquisition.
+    func isOfSameProcess(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        guard knowsBoot, summary.line2 == line2 else { return false }
+        return unsafe buffer[(line2 + LockRecordLayout.boot.lowerBound)...].elementsEqual(
+            bytes[(line2 + LockRecordLayout.boot.lowerBound)...]
+        )
+    }
+
     /// Whether a record was written in the boot that this one is.
     func isOfSameBoot(as summary: LockRecordSummary, in buffer: UnsafeRawBufferPointer) -> Bool {
+        // Without a boot id nothing tells this boot from the one before a power cut.
+        guard knowsBoot else { return false }
         let range = LockRecordLayout.boot
         let ours = bytes[line2 + range.lowerBound..<line2 + range.upperBound]
         return unsafe buffer[summary.line2 + range.lowerBound..<summary.line2 + range.upperBound].elementsEqual(ours)

@@ -4,6 +4,7 @@
 // that would wait for itself is told so.
 
 internal import Synchronization
+internal import _HoldfastCShims
 
 /// One path that is locked in this process.
 package final class LockSite: Sendable {
@@ -11,6 +12,8 @@ package final class LockSite: Sendable {
         let fileSystem: ObjectIdentifier?
         let directory: FileIdentity
         let name: FileName
+        /// A forked child has nobody's waiters: the threads that wait are its parent's.
+        let process: Int32
     }
 
     private struct Reference {
@@ -48,7 +51,8 @@ package final class LockSite: Sendable {
         let key = Key(
             fileSystem: type(of: fileSystem) is AnyClass ? ObjectIdentifier(fileSystem as AnyObject) : nil,
             directory: try directory.descriptor.status().identity,
-            name: name
+            name: name,
+            process: getpid()
         )
         return sites.withLock { sites in
             if let site = sites[key]?.site { return site }
@@ -64,7 +68,9 @@ extension LockSite {
     package var waitingCount: Int { waiterCount.load(ordering: .acquiring) }
 
     /// Whether somebody in this process waits, and must be served first.
-    var hasWaiters: Bool { waitingCount > 0 }
+    var hasWaiters: Bool { waitingCount > 0 && isOfThisProcess }
+
+    var isOfThisProcess: Bool { key.process == getpid() }
 
     func hold(_ holder: HolderID) {
         state.withLock { $0.holders.append(holder) }

@@ -60,6 +60,8 @@ final class LockWatch {
                     candidate = file
                     if isToWait(waiter, isWatched: descriptor != nil) { return .waiting }
                 case .busyByRecord:
+                    // The attempt has closed the file, which the watch would take for a release, again and again.
+                    unwatch(inotify)
                     if isToWait(waiter, isWatched: false) { return .waiting }
                 }
             } catch {
@@ -99,8 +101,13 @@ final class LockWatch {
         let added = unsafe file.name.description.withPath { name in
             unsafe hf_watch_add(inotify, file.directory.descriptor.rawValue, name)
         }
-        if let descriptor, descriptor != added { _ = hf_watch_remove(inotify, descriptor) }
+        if descriptor != added { unwatch(inotify) }
         descriptor = added >= 0 ? added : nil
+    }
+
+    private func unwatch(_ inotify: Int32) {
+        if let descriptor { _ = hf_watch_remove(inotify, descriptor) }
+        descriptor = nil
     }
 
     private func schedule(isWatched: Bool) {

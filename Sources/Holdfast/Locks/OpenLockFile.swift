@@ -9,21 +9,24 @@ internal import _HoldfastCShims
 struct OpenLockFile: ~Copyable, Sendable {
     let descriptor: Descriptor
     let identity: FileIdentity
+    /// Whether it was opened for writing, as an exclusive holder needs it.
+    let isWritable: Bool
     /// The process that opened it.
     ///
     /// After a fork the child's copy is the same description, so locks on it are the parent's.
     let owner: Int32
 
     /// - Throws: ``SystemError``, ENODEV if it is not a regular file.
-    init(_ descriptor: consuming Descriptor) throws(SystemError) {
+    init(_ descriptor: consuming Descriptor, isWritable: Bool = true) throws(SystemError) {
         let status = try descriptor.status()
         if status.kind != .regular { throw SystemError(call: "fstat", code: ENODEV) }
-        self.init(descriptor, identity: status.identity)
+        self.init(descriptor, identity: status.identity, isWritable: isWritable)
     }
 
-    init(_ descriptor: consuming Descriptor, identity: FileIdentity) {
+    init(_ descriptor: consuming Descriptor, identity: FileIdentity, isWritable: Bool = true) {
         self.descriptor = descriptor
         self.identity = identity
+        self.isWritable = isWritable
         owner = getpid()
     }
 

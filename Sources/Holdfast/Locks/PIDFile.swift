@@ -4,7 +4,7 @@
 
 /// A PID file that is a kernel lock, and that cleans up after processes that died.
 ///
-/// Its first line is the PID alone, so that every tool that reads PID files reads it. Unlike the usual kind it is locked
+/// Its first line is the PID alone, so that tools that read PID files read it, of the same user or root: its mode is 0600. Unlike the usual kind it is locked
 /// with flock(2) before it gets its name, so it is never empty, and a process that died, was reused or lives in another
 /// PID namespace is never mistaken for another. A bare PID file of somebody else's is respected while its process lives,
 /// and taken over when that is proven dead.

@@ -64,17 +64,15 @@ extension ReplaceEngine {
         _ metadata: FileMetadata?
     ) throws(SystemError) {
         let temporary = names.temporary()
-        let (identity, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
+        let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
         do throws(SystemError) {
             if let target, options.keepsPrevious { try keepPrevious(target.status) }
-            try rename(temporary, of: identity)
+            try rename(temporary, of: status.identity)
         } catch {
             try? directory.unlink(temporary)
             throw error
         }
-        if let status = try? directory.status(of: names.state), status.identity == identity {
-            remember(status, frame)
-        }
+        remember(status, frame)
     }
 
     /// A complete file beside the target.
@@ -86,7 +84,7 @@ extension ReplaceEngine {
         _ header: FrameHeader,
         _ metadata: FileMetadata?,
         _ flushes: Bool
-    ) throws(SystemError) -> (FileIdentity, SealedHeader) {
+    ) throws(SystemError) -> (FileStatus, SealedHeader) {
         let file = try directory.open(name, .createNew(permissions: 0o600))
         do throws(SystemError) {
             let frame = try Self.fill(file, header, payload)
@@ -100,7 +98,7 @@ extension ReplaceEngine {
             // on the device. Elsewhere a barrier is fsync(2) itself.
             if flushes { try file.sync(.barrier) }
             try file.close()
-            return (status.identity, frame)
+            return (status, frame)
         } catch {
             try? directory.unlink(name)
             throw error

@@ -21,9 +21,24 @@ final class ReplaceEngine: Sendable {
     ///
     /// Losing it costs a read, never correctness.
     private struct Memory {
-        var verified: (status: FileStatus, frame: SealedHeader)?
+        var verified: (file: Version, frame: SealedHeader)?
         var hasSwept = false
         var lockFile: LockFile?
+    }
+
+    /// What writing to a file changes.
+    ///
+    /// Its rename changes the time of the last status change, so that is not among it.
+    private struct Version: Equatable {
+        let identity: FileIdentity
+        let size: Int64
+        let modified: FileStatus.Time
+
+        init(_ status: FileStatus) {
+            identity = status.identity
+            size = status.size
+            modified = status.modified
+        }
     }
 
     init(_ names: CompanionNames, in directory: Directory, options: StateOptions) {
@@ -40,13 +55,13 @@ final class ReplaceEngine: Sendable {
     /// because it carries the generation and the checksum.
     func verifiedFrame(of status: FileStatus) -> SealedHeader? {
         memory.withLock { memory in
-            guard let verified = memory.verified, verified.status == status else { return nil }
+            guard let verified = memory.verified, verified.file == Version(status) else { return nil }
             return verified.frame
         }
     }
 
     func remember(_ status: FileStatus, _ frame: SealedHeader) {
-        memory.withLock { memory in memory.verified = (status, frame) }
+        memory.withLock { memory in memory.verified = (Version(status), frame) }
     }
 
     /// Waits for the lock that makes this the only writer.

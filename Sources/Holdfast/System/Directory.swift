@@ -114,7 +114,11 @@ public final class Directory: Sendable {
 extension Directory {
     /// The path of a name below, for messages only.
     package func path(of name: FileName) -> String {
-        path.hasSuffix("/") ? "\(path)\(name)" : "\(path)/\(name)"
+        switch path {
+        case ".": "\(name)"
+        case _ where path.hasSuffix("/"): "\(path)\(name)"
+        default: "\(path)/\(name)"
+        }
     }
 
     /// Splits a path into its open directory and the last component.

@@ -36,11 +36,22 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether `name` is one that ``uniqueCompanion(_:)`` could have made of this one.
     package func isUniqueCompanion(_ name: String, suffix: String) -> Bool {
-        let prefix = ".\(description)."
-        let ending = ".\(suffix)"
-        guard name.hasPrefix(prefix), name.hasSuffix(ending) else { return false }
-        let middle = name.dropFirst(prefix.count).dropLast(ending.count)
-        return middle.utf8.count == 16 && middle.utf8.allSatisfy(isLowerHexadecimal)
+        // Byte by byte: to Swift's strings é is é however it is spelt, to the file system it is not.
+        let bytes = name.utf8
+        let (prefix, ending) = (".\(description).".utf8, ".\(suffix)".utf8)
+        guard bytes.count == prefix.count + 16 + ending.count, bytes.starts(with: prefix) else { return false }
+        let rest = bytes.dropFirst(prefix.count)
+        return rest.prefix(16).allSatisfy(isLowerHexadecimal) && rest.dropFirst(16).elementsEqual(ending)
+    }
+
+    /// Whether both are the same bytes, and so the same file.
+    public static func == (first: FileName, second: FileName) -> Bool {
+        first.description.utf8.elementsEqual(second.description.utf8)
+    }
+
+    /// Hashes the bytes.
+    public func hash(into hasher: inout Hasher) {
+        for byte in description.utf8 { hasher.combine(byte) }
     }
 }
 

@@ -188,6 +188,33 @@ struct LockFileTests {
         #expect(text.hasPrefix("\(getpid())\n"))
     }
 
+    @Test("The bare PID of a process that lives is respected, and its file left alone")
+    func barePID() throws {
+        try Processes.withSleeper { pid in
+            let text = "\(pid)\n/var/lib/database\n"
+            try text.write(toFile: path, atomically: false, encoding: .utf8)
+            try expectBusy(LockFile(path).tryLock())
+            let error = #expect(throws: LockError.self) {
+                try LockFile(path).lock(deadline: .now + .milliseconds(30)).release()
+            }
+            #expect(error?.code == .timedOut)
+            #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
+        }
+    }
+
+    @Test("In a task withLock means the form that suspends, whatever its body does")
+    func withLockInATask() async throws {
+        let file = try LockFile(path)
+        let token = try await file.withLock { lock in lock.token }
+        #expect(token == FencingToken(1))
+        let held = HeldLock(try await file.lock())
+        // The blocking form would hold a cooperative thread; with all of them held, nothing would release the lock.
+        let waiters = (0..<16).map { _ in Task { try await file.withLock { lock in lock.token } } }
+        try await waitUntil { file.site.waitingCount == 16 }
+        try held.release()
+        for waiter in waiters { #expect(try await waiter.value != nil) }
+    }
+
     @Test("No descriptor is left open by locks that came to nothing")
     func descriptors() throws {
         let file = try LockFile(path)

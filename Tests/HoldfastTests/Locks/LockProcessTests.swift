@@ -56,7 +56,7 @@ struct LockProcessTests {
         #expect(try Child("/usr/bin/flock", ["-n", "-s", path, "true"]).wait() == 1)
         try lock.release()
         #expect(try Child("/usr/bin/flock", ["-n", path, "true"]).wait() == 0)
-        let other = try Child("/usr/bin/flock", [path, "sh", "-c", "echo locked; exec sleep 600"])
+        let other = try Child("/usr/bin/flock", ["--no-fork", path, "sh", "-c", "echo locked; exec sleep 600"])
         try other.waitForOutput("locked")
         try expectBusy(file.tryLock())
         guard case .held(let holder) = try file.status() else { throw Failed("not held") }
@@ -125,6 +125,41 @@ struct LockProcessTests {
         try expectBusy(file.tryLock())
         holder.signal(SIGKILL)
         holder.wait()
+    }
+
+    @Test("What a process of another PID namespace left is unknown, whatever lives under its PID here, and kept")
+    func recordOfAnotherNamespace() throws {
+        let holdfastctl = CommandLineTool.holdfastctl.command[0]
+        let holder = try Child(
+            "/usr/bin/unshare",
+            [
+                "--pid", "--fork", "--kill-child", holdfastctl, "lock", "run", path, "--", "sh", "-c",
+                "echo locked; exec sleep 600",
+            ]
+        )
+        guard (try? holder.waitForOutput("locked")) != nil else {
+            print("NOT RUN: unshare(1) may not make a PID namespace here")
+            return
+        }
+        let cleaner = try PIDFile(path)
+        guard case .alive = try cleaner.removeIfStale() else { throw Failed("not alive while it holds the lock") }
+        holder.signal(SIGKILL)
+        holder.wait()
+        try waitForDeath()
+        guard case .unknown = try cleaner.removeIfStale() else { throw Failed("\(try cleaner.removeIfStale())") }
+        #expect(FileManager.default.fileExists(atPath: path))
+        // The kernel's word is enough to take the lock; the record is reported as that of a holder that died.
+        let lock = try require(LockFile(path).tryLock())
+        #expect(lock.abandoned?.process.pidNamespace != ProcessIdentity.current.pidNamespace)
+    }
+
+    /// The processes of a namespace end a moment after the first of them.
+    private func waitForDeath() throws {
+        let file = try LockFile(path)
+        for _ in 0..<5000 {
+            guard case .held = try file.status() else { return }
+            usleep(1000)
+        }
     }
 }
 

@@ -206,6 +206,24 @@ struct LockWaitingTests {
         try lock.release()
     }
 
+    @Test("A writer that waits behind a reader is not given the reader's descriptor")
+    func readOnlyCandidate() async throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let file = try LockFile(try directory.name("a.lock"), in: directory)
+        let lock = try await file.lock()
+        // The reader may not write to the file, so it opens it for reading only.
+        fileSystem.faults = .failEvery(with: EACCES, times: 1) { $0.name == "a.lock" && $0.flags.contains("O_RDWR") }
+        let reader = Task { try await file.lock(.shared).release() }
+        try await waitUntil { file.site.waitingCount == 1 }
+        let writer = Task { try await file.lock().release() }
+        try await waitUntil { file.site.waitingCount == 2 }
+        reader.cancel()
+        await #expect(throws: LockError.self) { try await reader.value }
+        try lock.release()
+        try await writer.value
+    }
+
     @Test("No descriptor and no waiter is left by waits that came to nothing")
     func leavesNothing() async throws {
         let path = path

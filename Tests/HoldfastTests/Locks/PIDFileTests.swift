@@ -50,11 +50,17 @@ struct PIDFileTests {
         try lock.release()
     }
 
-    @Test("Without O_TMPFILE a private name serves, and is not left behind")
-    func withoutUnnamedFiles() throws {
+    @Test(
+        "Without O_TMPFILE, or without /proc, a private name serves and is not left behind",
+        arguments: [false, true]
+    )
+    func withoutUnnamedFiles(hasUnnamedFiles: Bool) throws {
         let fileSystem = SimulatedFileSystem()
         let directory = try fileSystem.directory()
-        fileSystem.faults = .failEvery(with: EOPNOTSUPP) { $0.flags.contains("O_TMPFILE") }
+        fileSystem.faults =
+            hasUnnamedFiles
+            ? .failEvery(with: ENOENT) { $0.name?.hasPrefix("/proc/") == true }
+            : .failEvery(with: EOPNOTSUPP) { $0.flags.contains("O_TMPFILE") }
         let file = try PIDFile(directory.name("service.pid"), in: directory)
         let lock = try require(file.tryLock())
         #expect(fileSystem.names(in: "/") == ["service.pid"])

@@ -65,12 +65,12 @@ struct RootOnlyTests {
                 try state.save([UInt8](repeating: 1, count: 20_000))
             } catch {
                 failures += 1
-                #expect(error.code == .notSaved || error.code == .notLocked)
-                #expect(error.cause?.code == ENOSPC)
-                #expect(error.description.contains("make room"))
+                #expect(error.code == .notSaved || error.code == .notLocked, "\(error)")
+                #expect(error.cause?.code == ENOSPC, "\(error)")
+                #expect(error.description.contains("make room"), "\(error)")
             }
-            #expect(try state.load() == [UInt8](repeating: 1, count: 20_000))
-            #expect(try directory.temporaries().isEmpty)
+            #expect(try state.load() == [UInt8](repeating: 1, count: 20_000), "with room for \(room)")
+            #expect(try directory.temporaries().isEmpty, "with room for \(room)")
             room -= 4096
         }
         #expect(failures > 2)

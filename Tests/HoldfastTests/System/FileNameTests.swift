@@ -56,4 +56,15 @@ struct FileNameTests {
     func whatOthersNamedIsNotOurs(_ text: String) throws {
         #expect(!(try #require(FileName("state"))).isUniqueCompanion(text, suffix: "tmp"))
     }
+
+    @Test("Two spellings of one character are two names, as they are two files")
+    func spellings() throws {
+        let (composed, decomposed) = ("\u{e9}", "e\u{301}")
+        #expect(composed == decomposed)
+        let names = [try #require(FileName(composed)), try #require(FileName(decomposed))]
+        #expect(names[0] != names[1])
+        #expect(Set(names).count == 2)
+        #expect(names[0].isUniqueCompanion(".\(composed).0123456789abcdef.tmp", suffix: "tmp"))
+        #expect(!names[0].isUniqueCompanion(".\(decomposed).0123456789abcdef.tmp", suffix: "tmp"))
+    }
 }
