@@ -24,10 +24,9 @@ extension ReplaceEngine {
         by payload: [UInt8],
         _ header: FrameHeader,
         _ request: SaveRequest,
-        afterDeath: Bool,
         metadata: FileMetadata? = nil
     ) throws(StateError) -> Commit {
-        sweep(afterDeath: afterDeath)
+        sweep()
         let flushes = request.durability == .powerLoss
         let syncError: SystemError?
         do throws(SystemError) {

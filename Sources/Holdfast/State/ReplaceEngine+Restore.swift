@@ -34,7 +34,6 @@ extension ReplaceEngine {
             by: previous.payload,
             header,
             request,
-            afterDeath: lock.abandoned != nil,
             metadata: current.metadata ?? metadata
         )
         try? lock.release()

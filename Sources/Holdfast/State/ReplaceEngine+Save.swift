@@ -32,8 +32,7 @@ extension ReplaceEngine {
             target,
             by: payload,
             try successor(of: target?.header, payload, request),
-            request,
-            afterDeath: lock.abandoned != nil
+            request
         )
         // The state is saved; that the lock's file could not be closed well changes nothing about it.
         try? lock.release()
@@ -52,8 +51,7 @@ extension ReplaceEngine {
             target,
             by: payload,
             try successor(of: target?.header, payload, request),
-            request,
-            afterDeath: lock.abandoned != nil
+            request
         )
         try? lock.release()
         return commit

@@ -67,7 +67,10 @@ final class ReplaceEngine: Sendable {
     /// Waits for the lock that makes this the only writer.
     func lock(_ operation: StateError.Operation, deadline: ContinuousClock.Instant?) throws(StateError) -> FileLock {
         do throws(LockError) {
-            return try lockFile().lock(.exclusive, deadline: deadline)
+            let lock = try lockFile().lock(.exclusive, deadline: deadline)
+            // Whoever saved last may have died over it, and the lock tells that once.
+            if lock.abandoned != nil { memory.withLock { $0.hasSwept = false } }
+            return lock
         } catch {
             let late = error.code == .timedOut || error.code == .busy
             throw StateError(
@@ -92,8 +95,8 @@ final class ReplaceEngine: Sendable {
     ///
     /// The caller holds the lock, so every temporary file of this name is nobody's. Failing to remove one harms nobody
     /// and is tried again.
-    func sweep(afterDeath: Bool) {
-        if !afterDeath && memory.withLock({ $0.hasSwept }) { return }
+    func sweep() {
+        if memory.withLock({ $0.hasSwept }) { return }
         guard let entries = try? directory.names() else { return }
         for entry in entries where names.isTemporary(entry) {
             if let name = FileName(entry) { try? directory.unlink(name) }
