@@ -94,8 +94,14 @@ public final class LockFile: Sendable {
         role: Role
     ) throws(LockError) {
         let path = directory.path(of: name)
-        guard role == .sidecar || name.companion("guard") != nil else {
-            throw LockError(.refused, path: path, reason: "the name is longer than 248 bytes")
+        let longest: FileName? =
+            switch role {
+            case .fenced: name.companion("guard")
+            case .pidFile: name.uniqueCompanion(Self.publishingSuffix)
+            case .sidecar: name
+            }
+        if longest == nil {
+            throw LockError(.refused, path: path, reason: "the name is too long: it leaves none for its companions")
         }
         self.directory = directory
         self.name = name

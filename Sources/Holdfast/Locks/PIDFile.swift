@@ -20,7 +20,7 @@ public struct PIDFile: Sendable {
     /// Nothing is opened or made until it is locked.
     ///
     /// - Parameters:
-    ///   - name: At most 248 bytes long.
+    ///   - name: At most 226 bytes long, because of its companions.
     ///   - directory: Where it is or will be.
     /// - Throws: ``LockError`` `.refused` for too long a name, `.systemFailure` if the directory cannot be looked at.
     public init(_ name: FileName, in directory: Directory) throws(LockError) {

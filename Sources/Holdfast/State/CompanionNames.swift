@@ -43,14 +43,16 @@ struct CompanionNames: Hashable, Sendable {
         state.isUniqueCompanion(name, suffix: Self.temporarySuffix)
     }
 
-    /// `.*.lock`, or `.*.<16 hex digits>.tmp`.
+    /// `.*.lock` and `.*.guard`, or `.*.<16 hex digits>.` with the suffix of a temporary file.
     ///
     /// `.NAME.previous` is a state and may be opened as one.
     private static func isTakenForCompanion(_ name: FileName) -> Bool {
         let parts = name.description.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count >= 3, parts[0].isEmpty else { return false }
-        if parts[parts.count - 1] == "lock" { return true }
-        let owner = parts[1..<(parts.count - 2)].joined(separator: ".")
-        return FileName(owner)?.isUniqueCompanion(name.description, suffix: temporarySuffix) ?? false
+        if ["lock", "guard"].contains(parts[parts.count - 1]) { return true }
+        let owner = FileName(parts[1..<(parts.count - 2)].joined(separator: "."))
+        return [temporarySuffix, LockFile.publishingSuffix, LockFile.removingSuffix].contains { suffix in
+            owner?.isUniqueCompanion(name.description, suffix: suffix) ?? false
+        }
     }
 }
