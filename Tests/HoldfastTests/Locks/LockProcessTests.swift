@@ -108,7 +108,7 @@ struct LockProcessTests {
         let pidPath = TemporaryDirectory.current + "/bare.pid"
         guard let other = try? Child("/usr/bin/unshare", ["--pid", "--fork", "--kill-child", "true"]), other.wait() == 0
         else {
-            print("not run: unshare(1) may not make a PID namespace here")
+            print("NOT RUN: unshare(1) may not make a PID namespace here")
             return
         }
         let holder = try Child(
