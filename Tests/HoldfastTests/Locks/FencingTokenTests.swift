@@ -89,11 +89,7 @@ struct FencingTokenTests {
             var process = record.process
             var token = record.token?.value ?? 0
             change(&token, &process)
-            let template = LockRecordTemplate(process: process, family: .flock, label: record.label)
-            try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
-                unsafe template.fill(buffer, token: token, limit: token + 1000, acquiredMilliseconds: 0)
-                try unsafe file.writeAll(UnsafeRawBufferPointer(buffer))
-            }
+            try directory.writeRecord(of: process, to: name.description, token: token, limit: token + 1000)
         }
     }
 
@@ -134,13 +130,14 @@ struct FencingTokenTests {
     func exhausted() throws {
         let directory = try SimulatedFileSystem().directory()
         let name = try directory.name("a.lock")
-        let template = LockRecordTemplate(process: .current, family: .flock, label: "")
         for (token, limit) in [(UInt64.max, UInt64.max), (.max - 1, .max), (.max, 0), (.max - 5, 1)] {
-            let file = try directory.open(name, .readWriteOrCreate(permissions: 0o600))
-            try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
-                unsafe template.fill(buffer, token: token, limit: limit, acquiredMilliseconds: .max)
-                try unsafe file.writeAll(UnsafeRawBufferPointer(buffer))
-            }
+            try directory.writeRecord(
+                of: .current,
+                to: "a.lock",
+                token: token,
+                limit: limit,
+                acquiredMilliseconds: .max
+            )
             let error = #expect(throws: LockError.self) {
                 try require(LockFile(name, in: directory).tryLock()).release()
             }

@@ -81,14 +81,7 @@ struct PIDFileTests {
         let name = try directory.name("service.pid")
         var process = ProcessIdentity.current
         process.pid = try Processes.deadPID()
-        let template = LockRecordTemplate(process: process, family: .flock, label: "died")
-        do {
-            let file = try directory.open(name, .readWriteOrCreate(permissions: 0o600))
-            try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
-                unsafe template.fill(buffer, token: 0, limit: 0, acquiredMilliseconds: 1)
-                try unsafe file.writeAll(UnsafeRawBufferPointer(buffer))
-            }
-        }
+        try directory.writeRecord(of: process, to: "service.pid", label: "died")
         let before = try directory.status(of: name)?.identity
         let lock = try require(PIDFile(name, in: directory).tryLock())
         #expect(lock.abandoned?.process == process)

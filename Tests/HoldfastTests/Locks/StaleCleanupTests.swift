@@ -220,11 +220,6 @@ struct StaleCleanupTests {
         process.startTime = 1
         process.pidfdInode = nil
         change(&process)
-        let template = LockRecordTemplate(process: process, family: .flock, label: "test")
-        let file = try directory.open(directory.name("a.lock"), .readWriteOrCreate(permissions: 0o600))
-        try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
-            unsafe template.fill(buffer, token: token, limit: token, acquiredMilliseconds: 0)
-            try unsafe file.writeAll(UnsafeRawBufferPointer(buffer))
-        }
+        try directory.writeRecord(of: process, to: "a.lock", token: token, limit: token)
     }
 }
