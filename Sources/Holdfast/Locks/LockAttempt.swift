@@ -61,7 +61,10 @@ extension LockFile {
             switch (mode, role) {
             case (_, .pidFile): return try adopt(file, mode, holder: holder)
             case (.shared, _):
-                try checkFamily(file.descriptor)
+                if let other = try ownerAgainstReaders(file.descriptor) {
+                    file.descriptor.unlock(family.kind)
+                    return .busyByRecord(other)
+                }
                 return .acquired(FileLock(file, of: self, mode: mode, holder: holder))
             case (.exclusive, _): return try record(file, holder: holder, mayFlush: mayFlush)
             }

@@ -45,7 +45,12 @@ package enum LockContents: Hashable, Sendable {
     }
 
     private static func beginsAsRecord(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard let end = unsafe bytes.prefix(12).firstIndex(of: UInt8(ascii: "\n")) else { return false }
+        guard bytes.count <= LockRecordLayout.size,
+            let end = unsafe bytes.prefix(12).firstIndex(of: UInt8(ascii: "\n")),
+            unsafe bytes[..<end].allSatisfy({
+                $0 == UInt8(ascii: " ") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+            })
+        else { return false }
         let magic = LockRecordLayout.magic.utf8.prefix(while: { $0 != UInt8(ascii: " ") })
         return unsafe bytes.dropFirst(end + 1).starts(with: magic)
     }

@@ -21,7 +21,11 @@ extension LockFile {
         }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it.
-        if previous.family == nil, try !lockOtherFamily(file.descriptor) { return .busy(file) }
+        if previous.family == nil, try !lockOtherFamily(file.descriptor) {
+            // Who waits holds nothing: two waiters with one family each would wait for each other.
+            file.descriptor.unlock(family.kind)
+            return .busy(file)
+        }
         var token: FencingToken?
         var limit: UInt64 = 0
         if role == .fenced {
@@ -59,10 +63,14 @@ extension LockFile {
         )
     }
 
-    /// A reader of a file whose writers lock it otherwise would not be excluded by them.
-    func checkFamily(_ file: borrowing Descriptor) throws(LockError) {
+    /// Who keeps a reader out that has locked the file in the kernel: the living process of a bare PID.
+    ///
+    /// - Throws: ``LockError`` `.familyMismatch`: writers that lock the file otherwise would not exclude it.
+    func ownerAgainstReaders(_ file: borrowing Descriptor) throws(LockError) -> LockHolder? {
         let previous = try previousRecord(in: file, recordTemplate())
         if let family = previous.family, family != self.family { throw familyMismatch }
+        guard previous.family == nil, case .pid(let pid) = LockContents.read(file) else { return nil }
+        return try owner(in: .pid(pid))
     }
 
     private func release(_ file: borrowing Descriptor, ofBothFamilies both: Bool) {

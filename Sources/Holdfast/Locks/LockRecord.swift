@@ -178,7 +178,7 @@ extension LockRecord {
         var label = text[labelStart.upperBound...]
         while label.last == " " || label.last == "\n" { label.removeLast() }
         self.process = process
-        self.label = String(label)
+        self.label = printable(label)
         token = summary.token == 0 ? nil : FencingToken(summary.token)
         acquiredMilliseconds = summary.acquiredMilliseconds
         isReleased = summary.isReleased

@@ -74,7 +74,19 @@ extension ProcessIdentity {
         guard hf_proc_is_ours() else { return nil }
         return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
             guard let start = text.baseAddress, unsafe hf_process_name(pid, start, text.count) == 0 else { return nil }
-            return unsafe String(cString: start)
+            return printable(unsafe String(cString: start))
         }
     }
+}
+
+/// A text that somebody else chose, for messages: nothing in it moves a terminal's cursor or begins a line.
+func printable(_ text: some StringProtocol) -> String {
+    var shown = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: shown.append("?")
+        default: shown.append(scalar)
+        }
+    }
+    return String(shown)
 }

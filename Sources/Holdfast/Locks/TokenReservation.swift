@@ -40,6 +40,9 @@ package enum TokenReservation {
         let path = companion.path
         do throws(SystemError) {
             let marks = [try mark(in: 0, of: companion), try mark(in: 1, of: companion)]
+            if marks == [nil, nil], try !isBlank(companion) {
+                throw SystemError(call: "preadv", code: EINVAL)
+            }
             let newest = (marks[1] ?? 0) > (marks[0] ?? 0) ? 1 : 0
             let first = max(marks[newest] ?? 1, minimum == .max ? .max : minimum + 1)
             let (limit, overflow) = first.addingReportingOverflow(blockSize)
@@ -51,6 +54,13 @@ package enum TokenReservation {
                 return (first, limit)
             }
         } catch {
+            if error.code == EINVAL, error.call == "preadv" {
+                throw LockError(
+                    .refused,
+                    path: path,
+                    reason: "it holds something that is no token mark, and is not overwritten"
+                )
+            }
             throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: error)
         }
         throw LockError(.compromised, path: path, reason: "its fencing tokens are used up")
@@ -60,6 +70,15 @@ package enum TokenReservation {
         try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
             let count = try unsafe companion.file.descriptor.readAll(into: bytes, at: Int64(slot) * slotStride)
             return count == slotSize ? unsafe parse(UnsafeRawBufferPointer(bytes)) : nil
+        }
+    }
+
+    /// Whether a companion without a mark is new, or what a power cut left of a new one, and not somebody's data.
+    private static func isBlank(_ companion: borrowing LockGuard) throws(SystemError) -> Bool {
+        try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
+            let count = try unsafe companion.file.descriptor.readAll(into: bytes)
+            let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
+            return unsafe start.allSatisfy { $0 == 0 } || start.starts(with: magic.utf8)
         }
     }
 

@@ -162,7 +162,7 @@ struct LockFileTests {
 
     @Test(
         "Somebody's data is never overwritten",
-        arguments: ["some data\n", String(repeating: "1", count: 5000), "12 13"]
+        arguments: ["some data\n", String(repeating: "1", count: 5000), "12 13", "notes\nholdfast-lock is a thing\n"]
     )
     func foreignData(content: String) throws {
         try content.write(toFile: path, atomically: false, encoding: .utf8)
@@ -194,12 +194,46 @@ struct LockFileTests {
             let text = "\(pid)\n/var/lib/database\n"
             try text.write(toFile: path, atomically: false, encoding: .utf8)
             try expectBusy(LockFile(path).tryLock())
+            try expectBusy(LockFile(path).tryLock(.shared))
             let error = #expect(throws: LockError.self) {
                 try LockFile(path).lock(deadline: .now + .milliseconds(30)).release()
             }
             #expect(error?.code == .timedOut)
             #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
         }
+    }
+
+    @Test("Who finds the other family's lock on a new file holds nothing itself", arguments: Ground.allCases)
+    func otherFamilyOnNewFile(ground: Ground) throws {
+        let directory = try ground.makeDirectory()
+        let name = try directory.name("a.lock")
+        let holder = try directory.open(name, .readWriteOrCreate(permissions: 0o600))
+        #expect(try holder.tryLock(.openFileDescription, exclusive: true))
+        let file = try LockFile(name, in: directory)
+        try expectBusy(file.tryLock())
+        let error = #expect(throws: LockError.self) { try file.lock(deadline: .now + .milliseconds(20)).release() }
+        #expect(error?.code == .timedOut)
+        let other = try directory.open(name, .readWrite)
+        #expect(try other.tryLock(.flock, exclusive: true))
+    }
+
+    @Test("Data under the companion's name is never overwritten")
+    func foreignCompanion() throws {
+        let companion = TemporaryDirectory.current + "/.a.lock.guard"
+        try "precious data".write(toFile: companion, atomically: false, encoding: .utf8)
+        let error = #expect(throws: LockError.self) { try require(LockFile(path).tryLock()).release() }
+        #expect(error?.code == .refused)
+        #expect(try String(contentsOfFile: companion, encoding: .utf8) == "precious data")
+    }
+
+    @Test("What another process calls itself cannot move a terminal's cursor")
+    func forgedLabel() throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        var process = ProcessIdentity.current
+        process.pid = try Processes.deadPID()
+        try directory.writeRecord(of: process, to: "a.lock", label: "x\u{7f}\u{9b}31m\u{202e}")
+        guard case .abandoned(let record) = try LockFile(path).status() else { throw Failed("not abandoned") }
+        #expect(record.label == "x??31m?")
     }
 
     @Test("In a task withLock means the form that suspends, whatever its body does")
