@@ -7,7 +7,7 @@ import Holdfast
 import Testing
 import _HoldfastCShims
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(2)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct LockProcessTests {
     private var path: String { TemporaryDirectory.current + "/a.lock" }
 

@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(1)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct LockWaitingTests {
     private var path: String { TemporaryDirectory.current + "/a.lock" }
 
@@ -246,7 +246,7 @@ struct LockWaitingTests {
 
 /// Waits for something that another task or thread does.
 func waitUntil(_ condition: () -> Bool) async throws {
-    for _ in 0..<20_000 {
+    for _ in 0..<120_000 {
         if condition() { return }
         try await Task.sleep(for: .milliseconds(1))
     }

@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(1)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct PIDFileTests {
     @Test(
         "A PID file has the PID on line 1, excludes others, and is gone after the release",

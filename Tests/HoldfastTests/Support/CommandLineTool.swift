@@ -111,9 +111,9 @@ struct CommandLineTool: Sendable {
     }
 }
 
-/// Waits until something becomes true, for half a minute at most.
+/// Waits until something becomes true, for two minutes at most.
 func eventually(_ what: Comment, _ condition: () throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(30)
+    let deadline = ContinuousClock.now + .seconds(120)
     while try !condition() {
         try #require(ContinuousClock.now < deadline, what)
         try await Task.sleep(for: .milliseconds(2))

@@ -62,7 +62,7 @@ final class Child {
 
     /// Waits until it has printed a line that contains this.
     func waitForOutput(_ text: String) throws {
-        for _ in 0..<10_000 where !printed.contains(text) { usleep(1000) }
+        for _ in 0..<120_000 where !printed.contains(text) { usleep(1000) }
         try #require(printed.contains(text), "no '\(text)' in '\(printed)'")
     }
 }
