@@ -162,9 +162,3 @@ struct LockProcessTests {
         }
     }
 }
-
-/// fork(2), looked up by name because Swift marks it as unavailable.
-private func forked() -> Int32 {
-    guard let symbol = unsafe dlsym(nil, "fork") else { preconditionFailure("no fork") }
-    return unsafe unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)()
-}

@@ -37,7 +37,8 @@ struct CommandLineTool: Sendable {
         return process.terminationStatus == 0
     }()
 
-    private static func sibling(_ name: String) -> String {
+    /// The path of a program that the build puts beside the test program.
+    static func sibling(_ name: String) -> String {
         #if canImport(Darwin)
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? .main
         return bundle.bundleURL.deletingLastPathComponent().appending(path: name).path
