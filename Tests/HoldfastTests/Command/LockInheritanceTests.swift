@@ -83,6 +83,25 @@ struct LockInheritanceTests {
         #expect(try await tool.run("lock", "status", path).output == "\(path): free\n")
     }
 
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT])
+    func endsByASignalWhileItWaitsForTheLock(signal: Int32) async throws {
+        let holder = try await Holder(path)
+        let waiting = try tool.start(["lock", "run", path, "--", "true"])
+        // It has set up its signals once the file that it waits for is open.
+        try await eventually("it waits") {
+            let directory = "/proc/\(waiting.pid)/fd"
+            let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+            return descriptors.contains { name in
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\(name)")) == path
+            }
+        }
+        waiting.send(signal)
+        let outcome = try await waiting.outcome()
+        #expect(outcome.status == 128 + signal)
+        #expect(outcome.error.isEmpty, "\(outcome.error)")
+        withExtendedLifetime(holder) {}
+    }
+
     @Test func leavesIgnoredSignalsAlone() async throws {
         let ready = "\(TemporaryDirectory.current)/ready"
         let script = #"trap '' HUP; exec "$0" lock run "$1" -- sh -c "echo > '$2'; exec sleep 600""#

@@ -136,7 +136,41 @@ struct StateCommandTests {
             #expect(outcome.output.isEmpty)
             #expect(outcome.isOneSentence)
         }
+        #expect(try await save().error.hasPrefix("holdfastctl: Saving \(path) failed: "))
         #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
+    }
+
+    @Test func speaksOfNoOptionThatItLacksWhenAStateIsTooLarge() async throws {
+        #expect(FileManager.default.createFile(atPath: path, contents: nil))
+        let file = try FileHandle(forWritingTo: URL(filePath: path))
+        try file.truncate(atOffset: 300 << 20)
+        try file.close()
+        for outcome in [try await save(), try await tool.run("state", "load", path)] {
+            #expect(outcome.status == 77)
+            #expect(outcome.isOneSentence)
+            #expect(outcome.error.contains("the limit is 268435456. "))
+            #expect(outcome.error.contains("only a program that sets a larger one"))
+        }
+    }
+
+    @Test func savesNothingBeyondTheLimitOnFiles() async throws {
+        #expect(try await save(payload: .text("first")).status == 0)
+        // The shell of the limit counts in blocks, of 512 bytes or of 1024.
+        let script = #"ulimit -f 16; exec "$0" state save "$1""#
+        let payload = [UInt8](repeating: 7, count: 1 << 16)
+        let outcome = try await CommandLineTool.named("sh").run(
+            "-c",
+            script,
+            tool.command[0],
+            path,
+            input: .bytes(payload)
+        )
+        #expect(outcome.status == 73)
+        #expect(outcome.isOneSentence, "\(outcome.error)")
+        #expect(outcome.error.contains("File too large"), "\(outcome.error)")
+        #expect(try await tool.run("state", "load", path).output == "first")
+        let names = try FileManager.default.contentsOfDirectory(atPath: TemporaryDirectory.current)
+        #expect(Set(names.filter { !$0.hasPrefix(".run-") }) == ["settings", ".settings.lock"])
     }
 
     @Test func tellsMissingFromForbiddenFromUnsafe() async throws {

@@ -51,6 +51,8 @@ struct CommandLineTool: Sendable {
     enum Stream: Sendable {
         case closed
         case path(String)
+        /// The same, non-blocking, as whoever shares a pipe or terminal may make it.
+        case nonBlocking(String)
         /// Standard input: these bytes. For the others: into what ``Outcome`` has.
         case bytes([UInt8])
 
