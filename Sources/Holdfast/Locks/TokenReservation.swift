@@ -70,7 +70,7 @@ package enum TokenReservation {
 
     /// Looks whether the companion of a lock file that is about to be made can keep its mark; absent, it can.
     ///
-    /// Three to five system calls; changes nothing.
+    /// One system call if there is none, about six if there is; changes nothing.
     ///
     /// - Throws: ``LockError`` as ``reserve(above:for:in:)`` would.
     static func check(for name: FileName, in directory: Directory) throws(LockError) {

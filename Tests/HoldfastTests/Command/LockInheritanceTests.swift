@@ -49,7 +49,7 @@ struct LockInheritanceTests {
         let child = try #require(pid_t(text.trimmingCharacters(in: .newlines)))
         #expect(try await tool.run("lock", "run", "--no-wait", path, "--", "true").status == 75)
         kill(child, SIGKILL)
-        #expect(try await tool.run("lock", "run", "--timeout", "30", path, "--", "true").status == 0)
+        #expect(try await tool.run("lock", "run", "--timeout", "600", path, "--", "true").status == 0)
         withExtendedLifetime(run) {}
     }
 

@@ -81,8 +81,9 @@ struct StreamTests {
         let outcome = try await CommandLineTool.named("sh").run("-c", script, tool.command[0], path, status)
         #expect(outcome.outputBytes == [7])
         #expect(outcome.isOneSentence, "\(outcome.error)")
-        try await eventually("the status is written") { (try? String(contentsOfFile: status, encoding: .utf8)) != "" }
-        #expect(try String(contentsOfFile: status, encoding: .utf8) == "74\n")
+        try await eventually("the status is written") {
+            (try? String(contentsOfFile: status, encoding: .utf8)) == "74\n"
+        }
     }
 
     @Test func givesItsStatusThoughNobodyHearsWhy() async throws {

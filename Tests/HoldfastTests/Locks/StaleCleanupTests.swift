@@ -189,6 +189,17 @@ struct StaleCleanupTests {
         guard case .removed = try clean("a.lock", in: directory) else { throw Failed("not removed") }
     }
 
+    @Test("A record with more behind it than a lock file holds is seen, and never removed")
+    func appendedTooMuch() throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        try writeRecord(of: try Processes.deadPID(), in: directory)
+        let opened = try directory.open(directory.name("a.lock"), .readWrite)
+        try opened.write(String(repeating: "x", count: 5000), at: Int64(LockRecordLayout.size))
+        let status = try LockFile(directory.name("a.lock"), in: directory).status()
+        guard case .abandoned = status else { throw Failed("\(status)") }
+        guard case .refused = try clean("a.lock", in: directory) else { throw Failed("not refused") }
+    }
+
     @Test("A record of another PID namespace is unknown and kept")
     func otherNamespace() throws {
         let directory = try Directory(TemporaryDirectory.current)

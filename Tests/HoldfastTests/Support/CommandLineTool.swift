@@ -27,14 +27,7 @@ struct CommandLineTool: Sendable {
     /// Whether ``asNobody()`` can reach the tool, which may stand below a directory that is root's alone.
     static let canRunAsNobody: Bool = {
         let check = holdfastctl.asNobody().command + ["--version"]
-        let process = Process()
-        process.executableURL = URL(filePath: check[0])
-        process.arguments = Array(check.dropFirst())
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try? process.run()
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        return (try? Child(check[0], Array(check.dropFirst())))?.wait() == 0
     }()
 
     private static func sibling(_ name: String) -> String {
