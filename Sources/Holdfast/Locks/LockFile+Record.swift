@@ -46,7 +46,6 @@ extension LockFile {
                 }
             }
             token = FencingToken(next)
-            site.newestToken = next
         }
         do throws(SystemError) {
             let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
@@ -57,6 +56,7 @@ extension LockFile {
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
+        if let token { site.newestToken = token.value }
         return .acquired(
             FileLock(
                 file,
