@@ -156,7 +156,7 @@ struct LockProcessTests {
     /// The processes of a namespace end a moment after the first of them.
     private func waitForDeath() throws {
         let file = try LockFile(path)
-        for _ in 0..<5000 {
+        for _ in 0..<120_000 {
             guard case .held = try file.status() else { return }
             usleep(1000)
         }
