@@ -13,6 +13,11 @@ struct WordWaitTests {
         signal(SIGURG) { _ in }
         let sleeper = Sleeper()
         let thread = Thread {
+            // The threads that run tests block signals, and those that they start inherit that.
+            var signals = sigset_t()
+            unsafe sigemptyset(&signals)
+            unsafe sigaddset(&signals, SIGURG)
+            unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
             sleeper.thread.store(UInt(hf_thread()), ordering: .releasing)
             let wasWoken = unsafe hf_word_wait(sleeper.word, 0, 60_000_000_000)
             sleeper.outcome.store(wasWoken ? 1 : 2, ordering: .releasing)
