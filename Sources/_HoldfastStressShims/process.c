@@ -152,16 +152,27 @@ void hfs_die(void) {
 
 /* Volatile: a handler changes it between any two instructions. */
 static _Thread_local volatile uint64_t steps_left;
+/* What happens then: a death, or a sleep of so many nanoseconds. */
+static _Thread_local int64_t sleep_at_last_step;
 
-static void die_at_last_step(int number) {
-    if (number == SIGALRM || (steps_left > 0 && --steps_left == 0)) {
-        hfs_die();
+static void act_at_last_step(int number) {
+    if (number == SIGTRAP) {
+        if (steps_left == 0 || --steps_left > 0) {
+            return;
+        }
+        if (sleep_at_last_step > 0) {
+            int error = errno;
+            hfs_sleep(sleep_at_last_step);
+            errno = error;
+            return;
+        }
     }
+    hfs_die();
 }
 
 void hfs_prepare_death(uint64_t *moment) {
     moment_of_death = moment;
-    struct sigaction action = {.sa_handler = die_at_last_step, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = act_at_last_step, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGTRAP, &action, NULL);
@@ -172,7 +183,7 @@ void hfs_die_in(int64_t microseconds) {
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-bool hfs_die_in_steps(uint64_t count) {
+bool hfs_act_in_steps(uint64_t count, int64_t nanoseconds) {
 #if defined(__x86_64__) && defined(__clang__)
     enum { trap_flag = 0x100 };
     sigset_t trap;
@@ -180,11 +191,13 @@ bool hfs_die_in_steps(uint64_t count) {
     sigaddset(&trap, SIGTRAP);
     pthread_sigmask(SIG_UNBLOCK, &trap, NULL); /* a trap that is blocked ends the process */
     steps_left = count;
+    sleep_at_last_step = nanoseconds;
     unsigned long long flags = __builtin_ia32_readeflags_u64();
     __builtin_ia32_writeeflags_u64(count > 0 ? flags | trap_flag : flags & ~(unsigned long long)trap_flag);
     return true;
 #else
     (void)count;
+    (void)nanoseconds;
     return false;
 #endif
 }

@@ -33,7 +33,12 @@ struct MutexCommand: ParsableCommand {
     var pause: UInt64 = 100
     @Option(help: "The average time between two kills, in microseconds, besides the deaths that processes choose.")
     var killInterval: UInt64 = 50_000
-    @Option(help: "Half of those it stops (SIGSTOP) instead, and lets go on after up to so many milliseconds.")
+    @Option(
+        help: """
+            Half of those are stopped instead (SIGSTOP), for up to so many milliseconds; and threads stand still for as long \
+            at any instruction of an acquisition or a release.
+            """
+    )
     var stops: UInt64 = 0
     @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
     var seed: UInt64?

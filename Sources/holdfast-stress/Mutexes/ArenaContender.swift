@@ -12,12 +12,16 @@ struct Fate {
     var phase = Phase.idle
     /// After how many turns.
     var turns: UInt64 = 0
+    /// Whether it has to be with the last token before a renewal.
+    var isAtEnd = false
 }
 
 /// One contender.
 struct ArenaContender: Sendable {
     /// Of 1000 turns, in how many a mutex is brought to the end of its tokens.
     private static let usesUp: UInt64 = 4
+    /// Of 1000 acquisitions or releases, in how many it stands still for a while.
+    private static let stops: UInt64 = 10
 
     private let page: MutexPage
     private let worker: WorkerID
@@ -28,7 +32,11 @@ struct ArenaContender: Sendable {
     private let increments: SharedWord
     private var occupancies: [Occupancy]
     private var fate: Fate
+    /// For how long it may stand still at any instruction, in microseconds; 0 if it never does.
+    private let longestStop: UInt64
     private var began: Int64 = 0
+    /// Whether its instructions are being counted.
+    private var isCounting = false
 
     /// `words` are nil for a mutex that cannot renew its tokens; `index` is the contender's in its process.
     init(
@@ -38,8 +46,10 @@ struct ArenaContender: Sendable {
         _ chance: Chance,
         _ mutexes: [any StressedMutex],
         _ words: ArenaWords?,
-        _ fate: Fate
+        _ fate: Fate,
+        longestStop: UInt64
     ) {
+        self.longestStop = longestStop
         self.page = page
         self.worker = worker
         self.chance = chance
@@ -90,7 +100,7 @@ struct ArenaContender: Sendable {
         let index = Int(chance.below(UInt64(mutexes.count)))
         var isUsedUp = false
         if let words {
-            let often = fate.phase == .renewing && fate.turns == 0
+            let often = fate.turns == 0 && (fate.phase == .renewing || fate.isAtEnd)
             if chance.happens(often ? 500 : Self.usesUp), words.useUp(index) { page[.renewals].add() }
             isUsedUp = MutexWord(raw: words[index].load()).isUsedUp
         }
@@ -99,31 +109,35 @@ struct ArenaContender: Sendable {
         return index
     }
 
-    /// Goes into a phase; if it is the one in which to die, that is after so many instructions.
-    private func enter(_ phase: Phase) {
+    /// Goes into a phase; if it is the one in which to die, or to stand still, that is after so many instructions.
+    private mutating func enter(_ phase: Phase) {
         self.phase.store(phase.rawValue)
+        let steps = 1 + chance.below(1 << (2 + chance.below(10)))
         if isDue(phase) {
             page.chosen(worker.slot).store(phase.rawValue)
-            _ = hfs_die_in_steps(1 + chance.below(1 << (2 + chance.below(10))))
+            isCounting = hfs_act_in_steps(steps, 0)
+        } else if longestStop > 0, chance.happens(Self.stops) {
+            isCounting = hfs_act_in_steps(steps, Int64(1 + chance.below(longestStop * 1000)))
         }
     }
 
     private func isDue(_ phase: Phase) -> Bool { fate.phase == phase && fate.turns == 0 }
 
     /// The phase is over, and it has not died.
-    private func survive() {
-        if fate.phase != .idle, fate.turns == 0 {
-            _ = hfs_die_in_steps(0)
-            page.chosen(worker.slot).store(Phase.idle.rawValue)
+    private mutating func survive() {
+        if isCounting {
+            isCounting = false
+            _ = hfs_act_in_steps(0, 0)
+            if fate.phase != .idle, fate.turns == 0 { page.chosen(worker.slot).store(Phase.idle.rawValue) }
         }
     }
 
-    private func finish(_ isGranted: Bool) {
+    private mutating func finish(_ isGranted: Bool) {
         survive()
         if !isGranted { page[.busy].add() }
     }
 
-    private func finish(_ error: any Error) {
+    private mutating func finish(_ error: any Error) {
         survive()
         if let error = error as? LockError, [.timedOut, .cancelled].contains(error.code) {
             page[.busy].add()
@@ -147,7 +161,8 @@ struct ArenaContender: Sendable {
         page[.acquisitions].add()
         if let dead { measure(from: dead, to: UInt64(granted)) }
 
-        let dies = isDue(.inside)
+        let isLast = UInt32(truncatingIfNeeded: grant.token) == MutexWord.lastCount
+        let dies = isDue(.inside) && (isLast || !fate.isAtEnd)
         let diesEarly = dies && chance.happens(500)
         let guarded = page.guarded(by: index).load()
         dwell(index)
@@ -185,9 +200,10 @@ struct ArenaContender: Sendable {
         return true
     }
 
+    /// Measures how long this contender, which was waiting already, had to wait for a mutex whose holder has died.
     private func measure(from dead: WorkerID, to granted: UInt64) {
         let died = page.moment(of: dead).load()
-        guard died != 0, died < granted else { return }
+        guard UInt64(began) < died, died < granted else { return }
         let index = page[.measurements].add() - 1
         page.measurement(Int(index)).store(granted - died)
     }

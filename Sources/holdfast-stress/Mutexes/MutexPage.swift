@@ -41,7 +41,7 @@ enum MutexCounter: Int, CaseIterable {
     case renewals
     /// The longest wait that ended with a grant, in nanoseconds.
     case longestWait
-    /// Times from a death to the next grant that were measured.
+    /// Times from a death to the grant of one who was waiting then that were measured.
     case measurements
 }
 
@@ -104,7 +104,7 @@ struct MutexPage {
         (0..<crowd.contenders).map { word(of: $0, inPart: 2 + mutex) }
     }
 
-    /// One of the last measured times from a death to the next grant, in nanoseconds.
+    /// One of the last of those times, in nanoseconds.
     func measurement(_ index: Int) -> SharedWord {
         page.word(Self.lines(crowd) - Self.capacity + index % Self.capacity)
     }

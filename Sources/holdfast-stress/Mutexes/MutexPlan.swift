@@ -40,12 +40,14 @@ struct MutexPlan {
     var seed: UInt64
     /// The longest pause in microseconds.
     var pause: UInt64
+    /// For how long a thread may stand still at any instruction, in microseconds; 0 if none does.
+    var longestStop: UInt64
 
     var arguments: [String] {
         [Self.verb, kind.rawValue, pagePath, arenaPath]
             + [
                 UInt64(crowd.processes), UInt64(crowd.threads), UInt64(crowd.tasks), UInt64(crowd.mutexes),
-                UInt64(worker.slot), worker.incarnation, seed, pause,
+                UInt64(worker.slot), worker.incarnation, seed, pause, longestStop,
             ]
             .map { "\($0)" }
     }
@@ -54,11 +56,11 @@ struct MutexPlan {
 extension MutexPlan {
     /// Reads what ``arguments`` wrote; nil if it is something else.
     init?(_ arguments: [String]) {
-        guard arguments.count == 12, arguments[0] == Self.verb, let kind = MutexKind(rawValue: arguments[1]) else {
+        guard arguments.count == 13, arguments[0] == Self.verb, let kind = MutexKind(rawValue: arguments[1]) else {
             return nil
         }
         let numbers = arguments[4...].compactMap { UInt64($0) }
-        guard numbers.count == 8 else { return nil }
+        guard numbers.count == 9 else { return nil }
         self.kind = kind
         pagePath = arguments[2]
         arenaPath = arguments[3]
@@ -71,5 +73,6 @@ extension MutexPlan {
         worker = WorkerID(slot: Int(numbers[4]), incarnation: numbers[5])
         seed = numbers[6]
         pause = numbers[7]
+        longestStop = numbers[8]
     }
 }

@@ -15,7 +15,7 @@ struct MutexReport {
     private let failures: [String]
     private var counts: [Counter: UInt64] = [:]
     private var others: [MutexCounter: UInt64] = [:]
-    /// Times from a death to the next grant in nanoseconds, sorted.
+    /// Times from a death to the grant of one who was waiting then, in nanoseconds, sorted.
     private let measurements: [UInt64]
     /// Increments of what was guarded that no live holder has made.
     private let surplus: UInt64
@@ -57,7 +57,7 @@ struct MutexReport {
         return seconds > 0 ? Double(self[.acquisitions]) / seconds : 0
     }
 
-    /// The time from a death to the next grant, in milliseconds, of which this share of all is not longer.
+    /// The time from a death to the grant of one who was waiting, in milliseconds, of which this share of all is not longer.
     func latency(_ share: Double) -> Double {
         guard !measurements.isEmpty else { return 0 }
         return Double(measurements[min(Int(share * Double(measurements.count)), measurements.count - 1)]) / 1e6
@@ -123,8 +123,9 @@ extension MutexReport {
             \(line)
               killed at a place of their choice: \(list(deaths.chosen.filter { $0.key != .idle })); \
             by the supervisor: \(deaths.chosen[.idle] ?? 0)
+              \(self[.unknownDead]) of the recovered died before they could say who they were
               all their threads and tasks were then: \(list(deaths.contenders))
-              from a death to the next grant (\(measurements.count) times): median \(milliseconds(latency(0.5))), \
+              from a death to the grant of one who was waiting (\(measurements.count) times): median \(milliseconds(latency(0.5))), \
             p99 \(milliseconds(latency(0.99))), longest \(milliseconds(latency(1)))
               longest wait \(milliseconds(longestWait)); stopped \(deaths.stops) times, \(deaths.stopsInside) of them inside
             """

@@ -17,7 +17,7 @@ struct MutexSettings {
     var pause: UInt64
     /// The average time between two processes that the supervisor kills, in microseconds.
     var killInterval: UInt64
-    /// For how long a process may be stopped, in microseconds; 0 if none is.
+    /// For how long a process may be stopped, or a thread stand still, in microseconds; 0 if none is.
     var longestStop: UInt64
     var seed: UInt64
 }
@@ -116,7 +116,8 @@ struct MutexRun: SupervisedRun {
             crowd: settings.crowd,
             worker: worker,
             seed: settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation,
-            pause: settings.pause
+            pause: settings.pause,
+            longestStop: settings.longestStop
         ).arguments
     }
 

@@ -35,11 +35,13 @@ final class MutexWorker: Sendable {
         let chance = Chance(seed: plan.seed, longestPause: plan.pause)
         self.chance = chance
         let fates: [Phase] = [.idle, .opening, .acquiring, .renewing, .inside, .inside, .releasing]
-        fate = Fate(phase: fates[Int(chance.below(UInt64(fates.count)))], turns: 1 + chance.below(100))
+        let phase = fates[Int(chance.below(UInt64(fates.count)))]
+        let isAtEnd = plan.kind == .arena && phase == .inside && chance.happens(500)
+        fate = Fate(phase: phase, turns: 1 + chance.below(100), isAtEnd: isAtEnd)
         unsafe hfs_prepare_death(page.moment(of: plan.worker).pointer)
 
-        let phase = page.phase(of: page.contenders(of: plan.worker.slot).lowerBound)
-        phase.store(Phase.opening.rawValue)
+        let first = page.phase(of: page.contenders(of: plan.worker.slot).lowerBound)
+        first.store(Phase.opening.rawValue)
         if fate.phase == .opening {
             page.chosen(plan.worker.slot).store(Phase.opening.rawValue)
             hfs_die_in(Int64(1 + chance.below(Self.timeToOpen)))
@@ -47,7 +49,7 @@ final class MutexWorker: Sendable {
         let arena = try MutexArena(plan.arenaPath, count: plan.crowd.mutexes)
         hfs_die_in(0)
         page.chosen(plan.worker.slot).store(Phase.idle.rawValue)
-        phase.store(Phase.idle.rawValue)
+        first.store(Phase.idle.rawValue)
 
         let words = try ArenaWords(plan.arenaPath, count: plan.crowd.mutexes)
         switch plan.kind {
@@ -74,7 +76,8 @@ final class MutexWorker: Sendable {
                 chance,
                 mutexes,
                 words,
-                index == fated ? fate : Fate()
+                index == fated ? fate : Fate(),
+                longestStop: index < plan.crowd.threads ? plan.longestStop : 0
             )
             if index < plan.crowd.threads { try startThread(contender) } else { startTask(contender) }
         }
