@@ -184,7 +184,8 @@ void hfs_die_in(int64_t microseconds) {
 }
 
 bool hfs_act_in_steps(uint64_t count, int64_t nanoseconds) {
-#if defined(__x86_64__) && defined(__clang__)
+/* ThreadSanitizer does its own work around a handler, and cannot be interrupted in the middle of that. */
+#if defined(__x86_64__) && defined(__clang__) && !__has_feature(thread_sanitizer)
     enum { trap_flag = 0x100 };
     sigset_t trap;
     sigemptyset(&trap);

@@ -51,7 +51,7 @@ void hfs_die_in(int64_t microseconds);
 /* After so many more instructions of the calling thread, system calls being one each, that thread sleeps for so many
    nanoseconds; if those are 0, this process kills itself. If `count` is 0, that is off. By the processor's trap flag
    and SIGTRAP, which take some microseconds for each instruction. False, and nothing is done, on processors other
-   than x86-64. */
+   than x86-64 and under ThreadSanitizer. */
 bool hfs_act_in_steps(uint64_t count, int64_t nanoseconds);
 
 /* Makes (`size` > 0) or opens a file and maps it shared: NULL with errno. mmap(2) with MAP_SHARED. */

@@ -13,7 +13,9 @@ struct MutexGrant {
     var abandoned: UInt64?
 }
 
-/// A mutex as threads and tasks use it: the section runs while it is held, and may not return. False if it was not had.
+/// A mutex as threads and tasks use it.
+///
+/// The section runs while it is held, and may not return. False if it was not had.
 protocol StressedMutex: Sendable {
     func attempt(_ chance: Chance, _ section: (MutexGrant) -> Void) throws -> Bool
     func attemptInTask(_ chance: Chance, _ section: (MutexGrant) -> Void) async throws -> Bool

@@ -20,7 +20,6 @@ struct MutexStressTests {
         #expect(run.acquisitions > 0)
         #expect(run.killed > 0)
         #expect(run.abandoned > 0)
-        #expect(run.renewals > 0)
         #expect(run.overlaps == 0)
         #expect(run.lostUpdates == 0)
         #expect(run.missedAbandoned == 0)

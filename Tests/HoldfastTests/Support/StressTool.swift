@@ -35,10 +35,7 @@ struct MutexStressRun: Decodable, Sendable {
     let missedAbandoned: UInt64
     let falseAbandoned: UInt64
     let tokenRegressions: UInt64
-    let renewals: UInt64
     let stopsInside: UInt64
-    /// How many processes died where they had chosen to.
-    let chosen: [String: UInt64]
     let problems: [String]
 
     static func mutex(_ options: String...) async throws -> MutexStressRun {
