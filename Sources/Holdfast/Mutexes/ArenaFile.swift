@@ -16,7 +16,7 @@ internal import _HoldfastCShims
 
 /// The mapped file of an arena, of which this process is a member.
 @safe
-struct ArenaFile {
+package struct ArenaFile {
     nonisolated(unsafe) let member: UnsafeMutablePointer<hf_member>
     nonisolated(unsafe) let base: UnsafeMutableRawPointer
     let layout: ArenaLayout
@@ -25,6 +25,7 @@ struct ArenaFile {
 
     static let publishingSuffix = "publishing"
 
+    /// The mutexes, one after another.
     func cell(_ index: Int) -> UnsafeMutablePointer<MutexCell> {
         unsafe (base + ArenaLayout.cells + index * MutexCell.size).assumingMemoryBound(to: MutexCell.self)
     }

@@ -33,6 +33,8 @@ public struct SharedMemoryMutex: Sendable {
         @inlinable public var abandoned: FencingToken? { deadToken == 0 ? nil : FencingToken(deadToken) }
     }
 
+    /// Its number in the arena.
+    public let index: Int
     @usableFromInline let arena: MutexArena
     @usableFromInline nonisolated(unsafe) let cell: UnsafeMutablePointer<MutexCell>
     /// What an acquisition of this process writes, 0 if it may make none; and what its guards expect to find.
@@ -40,6 +42,7 @@ public struct SharedMemoryMutex: Sendable {
     @usableFromInline nonisolated(unsafe) let owner: UnsafeMutablePointer<Atomic<UInt32>>
 
     init(_ arena: MutexArena, _ index: Int) {
+        self.index = index
         self.arena = arena
         unsafe cell = unsafe arena.file.cell(index)
         unsafe (acquirer, owner) = unsafe arena.file.words

@@ -20,9 +20,9 @@ struct StressRun: Decodable, Sendable {
     let leftovers: [String]
     let problems: [String]
 
-    static func locks(_ options: String...) async throws -> StressRun {
-        try await stress("locks", options)
-    }
+    static func locks(_ options: String...) async throws -> StressRun { try await locks(options) }
+
+    static func locks(_ options: [String]) async throws -> StressRun { try await stress("locks", options) }
 }
 
 /// One run of `holdfast-stress mutex`, and what it saw.
