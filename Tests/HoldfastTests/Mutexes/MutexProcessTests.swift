@@ -63,8 +63,7 @@ struct MutexProcessTests {
     func ends() async throws {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try MutexArena(path, count: 1)[0].lock()
-            exit(lock.token.value == 0 ? 1 : 0)
+            exitHolding(try MutexArena(path, count: 1)[0].lock())
         }
         let mutex = try mutex()
         #expect(try await mutex.withLock { $0.abandoned } != nil)
@@ -205,4 +204,9 @@ private func closePipes() {
         var status = stat()
         if unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO { close(descriptor) }
     }
+}
+
+/// exit(3) while the lock lives: a local one may be let go before a call that does not return.
+private func exitHolding(_ lock: borrowing SharedMemoryLock) -> Never {
+    exit(lock.token.value == 0 ? 1 : 0)
 }
