@@ -61,6 +61,9 @@ package struct TokenWorkload {
     }
 
     private func reserve(_ run: CrashRun<UInt64>) throws -> (first: UInt64, limit: UInt64) {
-        try TokenReservation.reserve(above: 0, for: Self.name, in: run.fileSystem.directory())
+        switch try TokenReservation.reserve(above: 0, for: Self.name, in: run.fileSystem.directory()) {
+        case .reserved(let first, let limit): return (first, limit)
+        case .busy(let holder): throw CrashViolation(.failed, "the guard is held by \(holder)")
+        }
     }
 }

@@ -10,7 +10,7 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast: with processes that die while they hold, and with crashes of every kind.",
-        subcommands: [LocksCommand.self, CrashCommand.self]
+        subcommands: [LocksCommand.self, HoldCommand.self, CrashCommand.self]
     )
 
     static func main() {

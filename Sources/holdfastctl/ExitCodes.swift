@@ -73,7 +73,7 @@ extension ExitStatus {
         switch cause?.code {
         case ENOENT, ENOTDIR, EACCES, EPERM, ENAMETOOLONG, ELOOP:
             self = access == .reading ? .noInput : .cannotCreate
-        case EROFS, ENOSPC, EDQUOT, EXDEV, EBUSY, EEXIST: self = .cannotCreate
+        case EROFS, ENOSPC, EDQUOT, EFBIG, EXDEV, EBUSY, EEXIST: self = .cannotCreate
         case ENOSYS, ENOTSUP, EOPNOTSUPP, ENOLCK: self = .unavailable
         case EINVAL: self = cause?.call == "open" ? .noInput : .unavailable
         default: self = .ioError

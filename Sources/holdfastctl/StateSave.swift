@@ -14,7 +14,8 @@ struct StateSave: ParsableCommand {
             the old one or the new one, whole. When it exits with 0 the new state is in place, and with power-loss, the \
             default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
             all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
-            stands.
+            stands, with one exception: 74 and a message that begins with the path and "is saved", when only the result \
+            could not be printed.
 
             Exit status: 77 if the state has another generation than --if-generation says, a later token than --token, \
             or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
@@ -82,7 +83,14 @@ struct StateSave: ParsableCommand {
             diagnose("warning: '\(path)' is saved, but a power cut may bring back the old state: \(error)")
         }
         let line = StateLine(path, commit, schema: savedSchema)
-        if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+        do throws(CommandFailure) {
+            if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+        } catch {
+            throw CommandFailure(
+                error.status,
+                "'\(path)' is saved, as generation \(commit.generation); but \(error.message)"
+            )
+        }
     }
 }
 

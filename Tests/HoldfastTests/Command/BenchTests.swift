@@ -22,6 +22,7 @@ struct BenchTests {
         #expect(
             rows.map { $0["work"] as? String } == [
                 "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait",
+                "mutex.uncontended", "mutex.uncontended.pthread", "mutex.uncontended.flock",
                 "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash", "state.load.4KiB",
                 "checksum.4KiB", "checksum.1MiB",
             ]
