@@ -238,7 +238,7 @@ extension SharedMemoryMutex {
             let count = unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed)).count
             let earlier = unsafe cell.pointee.earlierAcquisitions.load(ordering: .relaxed)
             return unsafe Statistics(
-                acquisitions: earlier + UInt64(count),
+                acquisitions: earlier &+ UInt64(count),
                 contended: cell.pointee.contended.load(ordering: .relaxed),
                 abandoned: cell.pointee.abandoned.load(ordering: .relaxed)
             )

@@ -2,6 +2,7 @@
 //
 // What a mutex does for threads and tasks of one process.
 
+import Foundation
 import Holdfast
 import Synchronization
 import Testing
@@ -42,6 +43,17 @@ struct MutexTests {
         try arena[1].withLock { _ in }
         try arena[2].withLock { _ in }
         try held.release()
+    }
+
+    @Test func aDamagedGenerationIsNoTrap() throws {
+        _ = try arena().count
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: "\(TemporaryDirectory.current)/test.arena"))
+        try file.seek(toOffset: 4096)
+        try file.write(contentsOf: Data(repeating: 0xff, count: 4))
+        try file.close()
+        let mutex = try arena()[0]
+        try mutex.withLock { _ in }
+        #expect(try mutex.statistics.acquisitions == 1)
     }
 
     @Test func threadsExcludeEachOther() async throws {
