@@ -63,8 +63,7 @@ struct MutexProcessTests {
     func ends() async throws {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try MutexArena(path, count: 1)[0].lock()
-            exit(lock.token.value == 0 ? 1 : 0)
+            exitHolding(try MutexArena(path, count: 1)[0].lock())
         }
         let mutex = try mutex()
         #expect(try await mutex.withLock { $0.abandoned } != nil)
@@ -113,6 +112,7 @@ struct MutexProcessTests {
             let lock = try MutexArena(path, count: 1)[0].lock()
             let child = forked()
             if child == 0 {
+                closePipes()
                 sleep(600)
                 _exit(0)
             }
@@ -157,6 +157,7 @@ struct MutexProcessTests {
                 let lock = try MutexArena(path, count: 1)[0].lock()
                 try "\(getpid())".write(toFile: path + ".pid", atomically: true, encoding: .utf8)
                 let words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("600"), nil]
+                closePipes()
                 unsafe execv("/bin/sleep", words)
                 _ = lock.token
             }
@@ -195,4 +196,17 @@ private func childOfMember(
         if try arena[0].tryLock() != nil { return 9 }
     } catch { return 10 }
     return 0
+}
+
+/// Closes what an exit test's process has to its parent, which would else wait until whoever inherits it has ended.
+private func closePipes() {
+    for descriptor: Int32 in 3..<256 {
+        var status = stat()
+        if unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO { close(descriptor) }
+    }
+}
+
+/// exit(3) while the lock lives: a local one may be let go before a call that does not return.
+private func exitHolding(_ lock: borrowing SharedMemoryLock) -> Never {
+    exit(lock.token.value == 0 ? 1 : 0)
 }
