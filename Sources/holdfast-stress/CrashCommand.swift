@@ -21,7 +21,7 @@ struct CrashCommand: ParsableCommand {
     @Option(help: "Only workloads whose names contain this.")
     var workload: String?
     @Option(help: "Up to how many crashes at one moment are tried exhaustively; of more, so many are chosen.")
-    var limit = 8192
+    var limit = 2000
     @Option(help: "From how many states the recovery is crashed in turn.")
     var recoveryLimit = 64
     @Option(help: "The random seed of the first round; the next ones follow it.")
