@@ -5,6 +5,7 @@
 import Foundation
 import Holdfast
 import Testing
+import _HoldfastCShims
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct MutexProcessTests {
@@ -124,6 +125,32 @@ struct MutexProcessTests {
         defer { kill(child, SIGKILL) }
         #expect(try await mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } != nil)
         #expect(kill(child, 0) == 0)
+    }
+
+    @Test("Children that are forked without exec while an arena is opened keep no slot of it")
+    func forkedWhileOpening() async throws {
+        let path = path
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            _ = try MutexArena(path, count: 1)
+            let opener = Thread { for _ in 0..<2000 { _ = try? MutexArena(path, count: 1) } }
+            opener.start()
+            var children: [Int32] = []
+            while !opener.isFinished, children.count < 300 {
+                let child = forked()
+                if child == 0 {
+                    closePipes()
+                    sleep(600)
+                    _exit(0)
+                }
+                children.append(child)
+            }
+            while !opener.isFinished { usleep(1000) }
+            // The maintenance lock, and the slots: nobody has the arena open.
+            let file = try FileHandle(forReadingFrom: URL(filePath: path))
+            let isLocked = hf_ofd_test(file.fileDescriptor, 0, 0)
+            for child in children { kill(child, SIGKILL) }
+            precondition(isLocked == 0, "a child keeps a lock of the arena")
+        }
     }
 
     @Test("A forked child cannot use its parent's arena or guard, and can open the arena anew")
