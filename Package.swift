@@ -39,6 +39,8 @@ let package = Package(
         .target(name: "_HoldfastCShims", path: "CShims"),
         .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
         .target(name: "HoldfastTesting", dependencies: ["Holdfast", "_HoldfastCShims"]),
+        // What the crash explorer is run on: by the tests shortly, by holdfast-stress for long.
+        .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
         .target(name: "_HoldfastStressShims", path: "Sources/_HoldfastStressShims"),
         .executableTarget(
@@ -47,11 +49,16 @@ let package = Package(
         ),
         .executableTarget(
             name: "holdfast-stress",
-            dependencies: ["Holdfast", "_HoldfastCShims", "_HoldfastStressShims", argumentParser]
+            dependencies: [
+                "Holdfast", "HoldfastTesting", "CrashWorkloads", "_HoldfastCShims", "_HoldfastStressShims",
+                argumentParser,
+            ]
         ),
         .testTarget(
             name: "HoldfastTests",
-            dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims", "holdfastctl", "holdfast-stress"]
+            dependencies: [
+                "Holdfast", "HoldfastTesting", "CrashWorkloads", "_HoldfastCShims", "holdfastctl", "holdfast-stress",
+            ]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -75,7 +75,10 @@ extension Call: CustomStringConvertible {
     public var description: String {
         var arguments: [String] = descriptor.map { ["\($0)"] } ?? []
         if let name { arguments.append("\"\(name)\"") }
-        if let newName, let descriptor { arguments += ["\(descriptor)", "\"\(newName)\""] }
+        if let newName {
+            if let descriptor { arguments.append("\(descriptor)") }
+            arguments.append("\"\(newName)\"")
+        }
         if !flags.isEmpty { arguments.append(flags.joined(separator: "|")) }
         arguments += details
         let verified = verifiesDirectory ? ", fstat" : ""

@@ -87,7 +87,7 @@ public struct FaultPlan: Sendable {
             let rule = rules[index]
             guard rule.remaining > 0, rule.calls.contains(seen), rule.matches(call) else { continue }
             // Only a write can be short: in another call this is no fault, and it is not used up.
-            if case .shortWrite = rule.fault.kind, call.function != "pwritev" { continue }
+            if case .shortWrite = rule.fault.kind, !["pwritev", "pwrite"].contains(call.function) { continue }
             rules[index].remaining -= 1
             return rule.fault.kind
         }

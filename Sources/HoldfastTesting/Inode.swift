@@ -16,8 +16,20 @@ struct EntryName: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     var description: String { String(decoding: bytes, as: UTF8.self) }
 
+    func hash(into hasher: inout Hasher) {
+        hasher.combine(all: bytes)
+    }
+
     static func < (left: Self, right: Self) -> Bool {
         left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+}
+
+extension Hasher {
+    /// Many bytes at once: an array would hash each by itself.
+    mutating func combine(all bytes: [UInt8]) {
+        combine(bytes.count)
+        unsafe bytes.withUnsafeBytes { unsafe combine(bytes: $0) }
     }
 }
 

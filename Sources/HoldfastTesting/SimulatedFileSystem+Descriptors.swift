@@ -58,7 +58,9 @@ extension SimulatedFileSystem {
             case .data: "fdatasync"
             }
         try perform(Call(function, descriptor)) { state throws(Failure) in
-            if state.volume[state.inode(descriptor)].kind == .other { throw Failure(EINVAL) }
+            let number = state.inode(descriptor)
+            if state.volume[number].kind == .other { throw Failure(EINVAL) }
+            state.flushed(number, kind)
         }
     }
 
@@ -72,7 +74,7 @@ extension SimulatedFileSystem {
         try perform(Call("fchmod", descriptor, details: [octal(permissions)])) { state throws(Failure) in
             let number = state.inode(descriptor)
             state.volume[number].permissions = permissions & 0o7777
-            state.volume.touch(number)
+            state.volume.touchOwner(number)
         }
     }
 

@@ -20,7 +20,8 @@ extension SimulatedFileSystem {
     public func write(_ path: String, _ bytes: [UInt8], permissions: UInt32 = 0o600) throws(SystemError) {
         try changing(path) { state, name, directory throws(Failure) in
             guard let number = try state.volume.lookUp(name, in: directory) else {
-                _ = try state.volume.make(name, in: directory, .regular(bytes), permissions: permissions)
+                let made = try state.volume.make(name, in: directory, .regular([]), permissions: permissions)
+                state.volume.write(bytes[...], to: made, at: 0)
                 return
             }
             switch state.volume[number].kind {
@@ -29,8 +30,8 @@ extension SimulatedFileSystem {
             case .symbolicLink: throw Failure(ELOOP)
             case .other: throw Failure(ESPIPE)
             }
-            state.volume[number].bytes = bytes
-            state.volume.touch(number, modified: true)
+            state.volume.resize(number, to: 0)
+            state.volume.write(bytes[...], to: number, at: 0)
         }
     }
 

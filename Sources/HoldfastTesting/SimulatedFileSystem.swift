@@ -28,10 +28,17 @@ public final class SimulatedFileSystem: Sendable {
     /// Called before each call, with its number and the call.
     public typealias Hook = @Sendable (_ number: Int, _ call: Call) -> Void
 
-    private let state = Mutex(SimulatedState())
+    private let state: Mutex<SimulatedState>
 
     /// Makes an empty file system: a root directory with nothing in it.
-    public init() {}
+    public init() {
+        state = Mutex(SimulatedState())
+    }
+
+    /// What a machine finds when it starts.
+    init(_ volume: Volume) {
+        state = Mutex(SimulatedState(volume))
+    }
 }
 
 extension SimulatedFileSystem {

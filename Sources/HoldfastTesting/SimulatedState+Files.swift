@@ -26,11 +26,8 @@ extension SimulatedState {
         if offset < 0 { throw Failure(EINVAL) }
         let bytes = bytes.prefix(writeLimit)
         if bytes.isEmpty { return 0 }
-        let end = Int(offset) + bytes.count
-        if end > Volume.largestFile { throw Failure(EFBIG) }
-        resize(file.inode, to: max(end, volume[file.inode].bytes.count))
-        volume[file.inode].bytes.replaceSubrange(Int(offset)..<end, with: bytes)
-        volume.touch(file.inode, modified: true)
+        if Int(offset) + bytes.count > Volume.largestFile { throw Failure(EFBIG) }
+        volume.write(bytes, to: file.inode, at: Int(offset))
         return bytes.count
     }
 
@@ -38,17 +35,7 @@ extension SimulatedState {
         let file = file(descriptor)
         if size < 0 || !file.isWritable || volume[file.inode].kind != .regular { throw Failure(EINVAL) }
         if size > Volume.largestFile { throw Failure(EFBIG) }
-        resize(file.inode, to: Int(size))
-        volume.touch(file.inode, modified: true)
-    }
-
-    private mutating func resize(_ number: UInt64, to size: Int) {
-        let count = volume[number].bytes.count
-        if size < count {
-            volume[number].bytes.removeLast(count - size)
-        } else {
-            volume[number].bytes += repeatElement(0, count: size - count)
-        }
+        volume.resize(file.inode, to: Int(size))
     }
 
     /// Changes the owner; a program that others execute as its owner is that no more (chown(2)).
@@ -60,7 +47,7 @@ extension SimulatedState {
             let executable = volume[number].permissions & 0o010 != 0
             volume[number].permissions &= executable ? ~0o6000 : ~0o4000
         }
-        volume.touch(number)
+        volume.touchOwner(number)
     }
 
     mutating func lock(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) throws(Failure) {
@@ -87,6 +74,7 @@ extension SimulatedState {
         if name.hasPrefix("user."), volume[number].kind == .other { throw Failure(EPERM) }
         volume[number].attributes[name] = value
         volume.touch(number)
+        volume.note(.attribute(number, name, value))
     }
 
     /// Every attribute stands in a name space.

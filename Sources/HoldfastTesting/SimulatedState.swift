@@ -13,6 +13,8 @@ struct SimulatedState: Sendable {
     }
 
     var volume = Volume()
+    /// What the device holds, and what is on its way to it; nil if nobody wants to know.
+    private(set) var log: ChangeLog?
     var open: [Int32: OpenFile] = [:]
     private var nextDescriptor: Int32 = 1000
 
@@ -46,6 +48,7 @@ extension SimulatedState {
         }
         precondition(calls.count < callLimit, "more than \(callLimit) calls, the last one \(call)")
         calls.append(call)
+        log?.begin(call)
         return (call, Record(number: calls.count, epoch: epoch), hook)
     }
 
@@ -64,15 +67,51 @@ extension SimulatedState {
             if case .failure(let code) = fault {
                 // Linux frees the descriptor before anything in close(2) can fail.
                 if let index, calls[index].function == "close" { _ = try body(&self) }
+                if let index { loseWrites(calls[index], code) }
                 throw Failure(code)
             }
             let result = try body(&self)
             if let index { calls[index].result = Self.returnValue(result) }
+            endCall(index)
             return result
         } catch {
             if let index { calls[index].failure = error.code }
+            endCall(index)
             throw error
         }
+    }
+
+    /// What a flush that failed leaves on Linux: the pages count as clean, so no later flush writes them.
+    ///
+    /// EINTR and the errnos of a flush that is not to be had here tell that it did not begin.
+    private mutating func loseWrites(_ call: Call, _ code: Int32) {
+        guard log != nil, call.function == "fsync" || call.function == "fdatasync", let descriptor = call.descriptor,
+            [EIO, ENOSPC, EDQUOT].contains(code)
+        else { return }
+        takeChanges()
+        let number = inode(descriptor)
+        log?.failFlush(of: number)
+    }
+
+    /// A flush that went well.
+    mutating func flushed(_ inode: UInt64, _ kind: SyncKind) {
+        takeChanges()
+        log?.flush(inode, onlyData: kind == .data)
+    }
+
+    private mutating func takeChanges() {
+        if log == nil { return }
+        let changes = volume.takeChanges()
+        if !changes.isEmpty { log?.append(changes) }
+    }
+
+    /// Hands what the call changed to the log.
+    ///
+    /// A call without a record is somebody else's.
+    private mutating func endCall(_ index: Int?) {
+        takeChanges()
+        let call = index.map { calls[$0] }
+        log?.end(call)
     }
 
     /// What the C function returns for what the seam's method returns.
@@ -87,6 +126,27 @@ extension SimulatedState {
 }
 
 extension SimulatedState {
+    /// A machine that finds these files at its start.
+    init(_ volume: Volume = Volume()) {
+        self.volume = volume
+    }
+
+    /// Begins to tell what is on the device from what is on its way: all that is there now is on it.
+    mutating func beginLog(sectorSize: Int) {
+        resumeLog(ChangeLog(volume, sectorSize: sectorSize))
+    }
+
+    /// Goes on with a log whose changes have all been made in these files.
+    mutating func resumeLog(_ log: ChangeLog) {
+        self.log = log
+        volume.recordChanges(sectorSize: log.sectorSize)
+    }
+
+    mutating func note(_ note: Int) {
+        takeChanges()
+        log?.note(note)
+    }
+
     /// The open file of a descriptor.
     ///
     /// EBADF is a defect of the caller, as it is on the real file system.

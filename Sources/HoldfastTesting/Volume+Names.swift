@@ -68,6 +68,7 @@ extension Volume {
         if isDirectory { setLinks(directory, to: self[directory].links + 1) }
         self[directory].entries[EntryName(name)] = number
         touch(directory, modified: true)
+        note(.entries(directory, [EntryName(name): number], renamed: nil, replaced: false))
         return number
     }
 
@@ -82,6 +83,7 @@ extension Volume {
         self[directory].entries[EntryName(name)] = number
         touch(number)
         touch(directory, modified: true)
+        note(.entries(directory, [EntryName(name): number], renamed: nil, replaced: false))
     }
 
     /// Removes a name.
@@ -103,22 +105,33 @@ extension Volume {
         replacing: Bool
     ) throws(Failure) {
         let number = try find(name, in: directory)
+        let isReplacing: Bool
         if let existing = try lookUp(newName, in: directory) {
             if !replacing { throw Failure(EEXIST) }
             if existing == number { return }
             let isDirectory = self[number].kind == .directory
             if isDirectory != (self[existing].kind == .directory) { throw Failure(isDirectory ? ENOTDIR : EISDIR) }
             if !self[existing].entries.isEmpty { throw Failure(ENOTEMPTY) }
-            remove(EntryName(newName), in: directory)
+            drop(EntryName(newName), in: directory)
+            isReplacing = true
+        } else {
+            isReplacing = false
         }
         self[directory].entries[EntryName(name)] = nil
         self[directory].entries[EntryName(newName)] = number
         touch(number)
         touch(directory, modified: true)
+        let entries: [EntryName: UInt64?] = [EntryName(name): nil, EntryName(newName): number]
+        note(.entries(directory, entries, renamed: number, replaced: isReplacing))
     }
 
     /// Takes an entry out; an empty directory goes whole.
     mutating func remove(_ name: EntryName, in directory: UInt64) {
+        drop(name, in: directory)
+        note(.entries(directory, [name: nil], renamed: nil, replaced: false))
+    }
+
+    private mutating func drop(_ name: EntryName, in directory: UInt64) {
         guard let number = self[directory].entries.removeValue(forKey: name) else { return }
         if self[number].kind == .directory {
             setLinks(number, to: 0)

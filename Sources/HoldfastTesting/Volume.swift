@@ -34,6 +34,14 @@ struct Volume: Sendable {
     private var clock: Int64 = 0
     /// How many changes share one time: 1, or more for a clock that ticks more slowly than files change.
     var changesPerTick: Int64 = 1
+    /// The changes that were made and not yet taken by the log; nil if there is none.
+    ///
+    /// While there is one no number is given twice, because changes name files by their numbers.
+    private(set) var changes: [Change]?
+    /// How many bytes reach the device together.
+    private(set) var sectorSize = 512
+    /// A long write makes the file grow page by page.
+    static let pageSize = 4096
 
     init() {
         let root = add(.directory([:], parent: Self.root), permissions: 0o755, links: 2)
@@ -64,7 +72,7 @@ struct Volume: Sendable {
         links: UInt64,
         in directory: UInt64? = nil
     ) -> UInt64 {
-        let number = freed.min() ?? next
+        let number = changes == nil ? freed.min() ?? next : next
         if freed.remove(number) == nil { next += 1 }
         let time = now()
         inodes[number] = Inode(
@@ -79,6 +87,8 @@ struct Volume: Sendable {
             if self[number].kind == .directory { self[number].permissions |= 0o2000 }
         }
         if links == 0 { orphans.insert(number) }
+        let made = self[number]
+        note(.birth(number, made))
         return number
     }
 
@@ -102,6 +112,42 @@ struct Volume: Sendable {
         let time = now()
         self[number].changed = time
         if modified { self[number].modified = time }
+    }
+
+    /// Puts a file in the place of a number, as a copy of another volume has it there.
+    mutating func put(_ inode: Inode, at number: UInt64) {
+        inodes[number] = inode
+        next = max(next, number + 1)
+    }
+
+    /// Forgets every file but these.
+    mutating func keep(_ numbers: Set<UInt64>) {
+        for number in inodes.keys where !numbers.contains(number) { inodes[number] = nil }
+        orphans = []
+    }
+
+    /// Begins to note changes.
+    mutating func recordChanges(sectorSize: Int) {
+        changes = []
+        self.sectorSize = sectorSize
+    }
+
+    /// The files as they are, of which nothing is recorded any more.
+    var unrecorded: Volume {
+        var volume = self
+        volume.changes = nil
+        return volume
+    }
+
+    mutating func note(_ change: Change) {
+        changes?.append(change)
+    }
+
+    /// The changes since the last time that they were taken.
+    mutating func takeChanges() -> [Change] {
+        guard let taken = changes, !taken.isEmpty else { return [] }
+        changes = []
+        return taken
     }
 
     func status(_ number: UInt64) -> FileStatus {

@@ -9,8 +9,8 @@ internal import ArgumentParser
 struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "holdfast-stress",
-        abstract: "Stresses Holdfast with processes that die while they hold.",
-        subcommands: [LocksCommand.self, MutexCommand.self, HoldCommand.self]
+        abstract: "Stresses Holdfast: with processes that die while they hold, and with crashes of every kind.",
+        subcommands: [LocksCommand.self, MutexCommand.self, HoldCommand.self, CrashCommand.self]
     )
 
     static func main() {

@@ -50,6 +50,8 @@ extension LockFile {
                 file = reused
             } else if let opened = try openForLocking(mode) {
                 file = opened
+            } else if !mayFlush {
+                return .busy(nil)
             } else if let published = try publish(mode, holder: holder) {
                 return .acquired(published)
             } else {

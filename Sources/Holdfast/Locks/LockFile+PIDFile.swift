@@ -9,7 +9,7 @@
 internal import _HoldfastCShims
 
 extension LockFile {
-    /// Makes a new PID file: unnamed, with its record, locked; only then linked to its name.
+    /// Makes a new PID file: unnamed, with its record, flushed and locked; only then linked to its name.
     ///
     /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
@@ -18,6 +18,8 @@ extension LockFile {
             let published = try directory.publish(name, suffix: Self.publishingSuffix) { file throws(SystemError) in
                 guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return false }
                 try write(template, to: file, token: nil, limit: 0)
+                // Else a power cut may leave the name of an empty file, which nobody may take over.
+                try file.sync(.data)
                 return true
             }
             guard let file = published else { return nil }

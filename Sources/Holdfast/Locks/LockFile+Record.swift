@@ -15,7 +15,8 @@ extension LockFile {
         let template = recordTemplate()
         let previous = try previousRecord(in: file.descriptor, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
-        if previous.family == nil, let other = try owner(in: LockContents.read(file.descriptor)) {
+        // A sidecar's name is Holdfast's own: what a power cut left of it must not shut everybody out.
+        if previous.family == nil, role != .sidecar, let other = try owner(in: LockContents.read(file.descriptor)) {
             file.descriptor.unlock(family.kind)
             return .keptOut(other)
         }

@@ -37,7 +37,8 @@ public struct PIDFile: Sendable {
 
     /// Makes the PID file, or takes over a dead process's, if that is possible at once.
     ///
-    /// About eight system calls, no flush: after a power cut a PID file means nothing. The lock has no fencing token; its
+    /// About nine system calls and, for a new file, one flush, without which a power cut might leave an empty file that nobody
+    /// may take over. The lock has no fencing token; its
     /// release removes the file.
     ///
     /// - Returns: The held lock, or who is in the way.

@@ -6,7 +6,11 @@
 // up by a block and flushed before the first token of the block is used, and after a power cut tokens go on from the
 // mark. Within a boot the last token stands in the lock file's record, in the page cache that every process shares.
 //
-// Two copies, in separate pages, are written in turn: a write that a power cut tears leaves the other one. The companion
+// Two copies, in separate pages, are written in turn: a write that a power cut tears leaves the other one. That only helps
+// if the other one is on the device, and whoever wrote it may have died before its flush. So what was read is flushed before
+// anything is overwritten; and a copy whose flush failed is blanked, because no later flush would tell.
+//
+// Invariant: a second copy is only written when the companion's name is on the device. The companion
 // outlives the lock file, so that tokens grow on when that is cleaned away, deleted or overwritten.
 
 internal import _HoldfastCShims
@@ -31,7 +35,8 @@ package enum TokenReservation {
 
     /// Reserves a block for the holder of the lock, without waiting for the guard.
     ///
-    /// About ten system calls; one flush, or two (file and directory) when the companion is new.
+    /// About ten system calls; two flushes of the companion, one of which has nothing to write unless somebody died, or one of it
+    /// and one of the directory when it is new.
     ///
     /// - Parameters:
     ///   - minimum: A token that must be exceeded although no mark may cover it: that of the record.
@@ -57,8 +62,9 @@ package enum TokenReservation {
             let (limit, overflow) = first.addingReportingOverflow(blockSize)
             if !overflow {
                 let isNew = marks[newest] == nil
-                try write(limit, to: isNew ? 0 : 1 - newest, of: companion)
-                try companion.file.descriptor.sync(isNew ? .full : .data)
+                if !isNew { try companion.file.descriptor.sync(.data) }
+                if !isNew, marks.contains(nil) { try syncEntry(in: directory) }
+                try move(to: limit, in: isNew ? 0 : 1 - newest, of: companion, isNew ? .full : .data)
                 if isNew { try syncEntry(in: directory) }
                 return .reserved(first: first, limit: limit)
             }
@@ -109,9 +115,37 @@ package enum TokenReservation {
         }
     }
 
-    /// Whether a companion without a mark is new, or what a power cut left of a new one, and not somebody's data.
-    private static func isBlank(_ companion: borrowing OpenLockFile) throws(SystemError) -> Bool {
+    /// Writes a copy of the mark and flushes it.
+    ///
+    /// After a flush that failed the page cache shows what the device may not have, and the next flush says that all is well.
+    private static func move(
+        to mark: UInt64,
+        in slot: Int,
+        of companion: borrowing LockGuard,
+        _ kind: SyncKind
+    ) throws(SystemError) {
+        try write(mark, to: slot, of: companion)
+        do throws(SystemError) {
+            try companion.file.descriptor.sync(kind)
+        } catch {
+            try? blank(slot, of: companion)
+            throw error
+        }
+    }
+
+    private static func blank(_ slot: Int, of companion: borrowing LockGuard) throws(SystemError) {
         try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
+            unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
+            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot) * slotStride)
+        }
+    }
+
+    /// Whether a companion without a mark is new, or what a power cut left of a new one, and not somebody's data.
+    ///
+    /// Of a new one it may leave anything, in a file that is as long as the first copy.
+    private static func isBlank(_ companion: borrowing OpenLockFile) throws(SystemError) -> Bool {
+        if try companion.descriptor.status().size == slotSize { return true }
+        return try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
             let count = try unsafe companion.descriptor.readAll(into: bytes)
             let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
             return unsafe start.allSatisfy { $0 == 0 } || start.starts(with: magic.utf8)

@@ -3,6 +3,7 @@
 // CRC-64/NVME: the known values, and that the versions of it agree.
 
 import Holdfast
+import HoldfastTesting
 import Testing
 import _HoldfastCShims
 

@@ -3,6 +3,7 @@
 // Which call the differential test makes next. Few names and few slots, so that calls meet one another.
 
 import Holdfast
+import HoldfastTesting
 
 struct SeamStepChooser {
     /// The letter é stands twice: two names equal as strings, and two files.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything of Holdfast that must survive crashes, by name.
+
+internal import Holdfast
+package import HoldfastTesting
+
+/// Something that is to survive every crash.
+package struct CrashWorkload: Sendable {
+    package let name: String
+    /// Whether payloads of other lengths make another workload.
+    package let hasPayload: Bool
+    package let explore: @Sendable (CrashExplorer) throws -> CrashReport
+
+    private init(
+        _ name: String,
+        hasPayload: Bool = false,
+        _ explore: @escaping @Sendable (CrashExplorer) throws -> CrashReport
+    ) {
+        self.name = name
+        self.hasPayload = hasPayload
+        self.explore = explore
+    }
+
+    private init(_ name: String, _ state: StateWorkload) {
+        self.init(name, hasPayload: true) { try state.explore($0) }
+    }
+}
+
+extension CrashWorkload {
+    /// All of them, with payloads of so many bytes.
+    package static func all(length: Int) -> [CrashWorkload] {
+        let keeping = StateOptions(keepsPrevious: true)
+        let unflushed = StateOptions(durability: .processCrash)
+        return [
+            CrashWorkload("save/first", StateWorkload(steps: [.save(length)])),
+            CrashWorkload("save/overwrite", StateWorkload(before: [.save(length)], steps: [.save(length / 2)])),
+            CrashWorkload(
+                "save/growth",
+                StateWorkload(before: [.save(20)], steps: [.save(length), .save(2 * length)])
+            ),
+            CrashWorkload(
+                "save/conditions",
+                StateWorkload(before: [.save(20)], steps: [.saveOnCondition(length), .saveOnCondition(length)])
+            ),
+            CrashWorkload("save/update", StateWorkload(steps: [.update(length), .update(length)])),
+            CrashWorkload("save/orphan", StateWorkload(before: [.save(20)], steps: [.save(length)], hasOrphan: true)),
+            CrashWorkload(
+                "save/keep-previous",
+                StateWorkload(options: keeping, before: [.save(20)], steps: [.save(length), .save(20), .save(length)])
+            ),
+            CrashWorkload(
+                "save/unflushed",
+                StateWorkload(options: unflushed, before: [.save(20)], steps: [.save(length), .save(length)])
+            ),
+            CrashWorkload(
+                "save/failed-flush",
+                StateWorkload(
+                    before: [.save(20)],
+                    steps: [.save(length), .save(length)],
+                    faults: .failEvery(with: 5, times: 1) { $0.function == "fsync" && !$0.isOnDirectory }
+                )
+            ),
+            CrashWorkload(
+                "save/failed-directory-flush",
+                StateWorkload(
+                    before: [.save(20)],
+                    steps: [.save(length), .save(length)],
+                    faults: .failEvery(with: 5, times: 1) { $0.function == "fsync" && $0.isOnDirectory },
+                    reliesOnLoads: false
+                )
+            ),
+            CrashWorkload(
+                "restore/sound",
+                StateWorkload(options: keeping, before: [.save(length), .save(20)], steps: [.restorePrevious])
+            ),
+            CrashWorkload(
+                "restore/damaged",
+                StateWorkload(
+                    options: keeping,
+                    before: [.save(length), .save(20)],
+                    steps: [.restorePrevious],
+                    isDamaged: true
+                )
+            ),
+            CrashWorkload("tokens/first") { try TokenWorkload(before: 0, blocks: 2).explore($0) },
+            CrashWorkload("tokens/later") { try TokenWorkload(before: 2, blocks: 3).explore($0) },
+            CrashWorkload("tokens/failed-flush-of-new") {
+                try TokenWorkload(before: 0, blocks: 3, failingFlush: 1).explore($0)
+            },
+            CrashWorkload("tokens/failed-flush-of-read") {
+                try TokenWorkload(before: 2, blocks: 3, failingFlush: 1).explore($0)
+            },
+            CrashWorkload("tokens/failed-flush-of-mark") {
+                try TokenWorkload(before: 2, blocks: 3, failingFlush: 2).explore($0)
+            },
+            CrashWorkload("pid-file/publication") { try PIDFileWorkload.publication.explore($0) },
+            CrashWorkload("pid-file/named-publication") { try PIDFileWorkload.namedPublication.explore($0) },
+            CrashWorkload("pid-file/adoption") { try PIDFileWorkload.adoption.explore($0) },
+            CrashWorkload("pid-file/adoption-of-bare-pid") { try PIDFileWorkload.adoptionOfBarePID.explore($0) },
+            CrashWorkload("pid-file/cleanup") { try PIDFileWorkload.cleanup.explore($0) },
+        ]
+    }
+}

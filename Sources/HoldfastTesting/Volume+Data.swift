@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bytes, owners and modes of the simulated volume's files, with the changes that they make on the device: sector by
+// sector, the size page by page.
+
+internal import Holdfast
+
+extension Volume {
+    /// Writes bytes, filling a gap before them with zeros.
+    mutating func write(_ bytes: ArraySlice<UInt8>, to number: UInt64, at offset: Int) {
+        let end = offset + bytes.count
+        let oldSize = self[number].bytes.count
+        if end > oldSize { self[number].bytes += repeatElement(0, count: end - oldSize) }
+        self[number].bytes.replaceSubrange(offset..<end, with: bytes)
+        touch(number, modified: true)
+        if changes != nil, !bytes.isEmpty { noteWrite(to: number, offset..<end, oldSize) }
+    }
+
+    private mutating func noteWrite(to number: UInt64, _ range: Range<Int>, _ oldSize: Int) {
+        let bytes = self[number].bytes
+        var size = oldSize
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let end = min(range.upperBound, (start / Self.pageSize + 1) * Self.pageSize)
+            for sector in start / sectorSize...(end - 1) / sectorSize {
+                let first = sector * sectorSize
+                // Of a page that grows, the bytes behind the end are not on their way yet.
+                let last = min(first + sectorSize, max(size, end))
+                note(.sector(number, sector, Array(bytes[first..<last])))
+            }
+            if end > size {
+                note(.size(number, from: size, to: end))
+                size = end
+            }
+            start = end
+        }
+    }
+
+    /// Cuts a file off, or has it grow by zeros.
+    mutating func resize(_ number: UInt64, to size: Int) {
+        let count = self[number].bytes.count
+        if size < count {
+            self[number].bytes.removeLast(count - size)
+        } else {
+            self[number].bytes += repeatElement(0, count: size - count)
+        }
+        touch(number, modified: true)
+        if size != count { note(.size(number, from: count, to: size)) }
+    }
+
+    /// Notes that mode or owner of a file changed.
+    mutating func touchOwner(_ number: UInt64) {
+        touch(number)
+        let inode = self[number]
+        note(.owner(number, permissions: inode.permissions, owner: inode.owner, group: inode.group))
+    }
+}
