@@ -17,7 +17,6 @@
 
 static pthread_mutex_t members_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_member *members;
-static pthread_once_t handlers = PTHREAD_ONCE_INIT;
 static int handlers_error;
 
 static void before_fork(void) {
@@ -39,12 +38,12 @@ static void after_fork_in_child(void) {
     pthread_mutex_unlock(&members_lock);
 }
 
-static void install_handlers(void) {
+/* Before the program begins: a fork that has begun when they are installed would not call them in the child. */
+__attribute__((constructor)) static void install_handlers(void) {
     handlers_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 void hf_members_hold(void) {
-    pthread_once(&handlers, install_handlers);
     pthread_mutex_lock(&members_lock);
 }
 
