@@ -96,20 +96,25 @@ void hf_member_destroy(struct hf_member *member) {
 }
 
 void *hf_map_shared(int descriptor, size_t length) {
+    /* A mapping refers to the open file as a descriptor does: a child that is forked between these two calls would keep
+       the file's locks. */
+    hf_members_hold();
+    int error = 0;
     void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (address == MAP_FAILED) {
-        return NULL;
-    }
+        error = errno;
+        address = NULL;
 #ifdef MADV_DONTFORK
-    if (madvise(address, length, MADV_DONTFORK) != 0) {
-        int error = errno;
-        munmap(address, length);
-        errno = error;
-        return NULL;
-    }
+    } else if (madvise(address, length, MADV_DONTFORK) != 0) {
 #else
-    minherit(address, length, VM_INHERIT_NONE);
+    } else if (minherit(address, length, VM_INHERIT_NONE) != 0) {
 #endif
+        error = errno;
+        munmap(address, length);
+        address = NULL;
+    }
+    hf_members_let_go();
+    errno = error;
     return address;
 }
 

@@ -35,7 +35,8 @@ void hf_member_end(struct hf_member *member);
 void hf_member_destroy(struct hf_member *member);
 
 /* mmap(2) MAP_SHARED, readable and writable, from the start of a file; NULL with errno. A forked child does not have
-   the mapping (MADV_DONTFORK), so it cannot act as its parent by mistake. */
+   the mapping (MADV_DONTFORK): it cannot act as its parent by mistake, nor keep its parent's locks, because a mapping
+   refers to the open file as a descriptor does. */
 void *_Nullable hf_map_shared(int descriptor, size_t length);
 int hf_unmap(void *address, size_t length);
 
