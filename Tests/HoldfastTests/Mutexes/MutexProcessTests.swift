@@ -127,51 +127,6 @@ struct MutexProcessTests {
         #expect(kill(child, 0) == 0)
     }
 
-    @Test(
-        "Children that are forked without exec while an arena is opened keep no slot of it after their parent's death"
-    )
-    func forkedWhileOpening() async throws {
-        let path = path
-        await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-            let opener = Thread {
-                var arenas: [MutexArena] = []
-                while arenas.count < 900, let arena = try? MutexArena(path, count: 1) { arenas.append(arena) }
-                sleep(600)
-                _ = arenas.count
-            }
-            opener.start()
-            var children: [Int32] = []
-            while children.count < 300 {
-                let child = forked()
-                if child == 0 {
-                    closePipes()
-                    sleep(600)
-                    _exit(0)
-                }
-                children.append(child)
-            }
-            try children.map { "\($0)" }.joined(separator: " ").write(
-                toFile: path + ".pids",
-                atomically: true,
-                encoding: .utf8
-            )
-            kill(getpid(), SIGKILL)
-        }
-        let children = try String(contentsOfFile: path + ".pids", encoding: .utf8).split(separator: " ").compactMap {
-            Int32($0)
-        }
-        defer { for child in children { kill(child, SIGKILL) } }
-        // The maintenance lock, and the slots: nobody has the arena open, once every child has come so far as to run.
-        let file = try FileHandle(forReadingFrom: URL(filePath: path))
-        var isLocked: Int32 = 1
-        for _ in 0..<20_000 where isLocked != 0 {
-            usleep(1000)
-            isLocked = hf_ofd_test(file.fileDescriptor, 0, 0)
-        }
-        let found = isLocked
-        #expect(found == 0)
-    }
-
     @Test("A forked child cannot use its parent's arena or guard, and can open the arena anew")
     func forkedChildReopens() async throws {
         let path = path
