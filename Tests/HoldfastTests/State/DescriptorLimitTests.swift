@@ -5,6 +5,7 @@
 import Foundation
 import Holdfast
 import Testing
+import _HoldfastCShims
 
 @Suite(.temporaryDirectory)
 struct DescriptorLimitTests {

@@ -5,6 +5,7 @@
 
 import Foundation
 import Testing
+import _HoldfastCShims
 
 /// A child process, ended and reaped at the latest with this object.
 final class Child {
