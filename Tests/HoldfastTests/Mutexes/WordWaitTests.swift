@@ -37,7 +37,7 @@ struct WordWaitTests {
     }
 }
 
-/// A thread that sleeps; it outlives a test that fails, so its word is never freed.
+/// A thread that sleeps; it keeps this object, because it outlives a test that fails.
 @safe
 private final class Sleeper: Sendable {
     nonisolated(unsafe) let word: UnsafeMutablePointer<UInt32>
@@ -50,4 +50,6 @@ private final class Sleeper: Sendable {
         unsafe word = .allocate(capacity: 1)
         unsafe word.initialize(to: 0)
     }
+
+    deinit { unsafe word.deallocate() }
 }
