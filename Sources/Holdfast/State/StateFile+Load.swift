@@ -45,13 +45,7 @@ extension StateFile {
         let loaded = try engine.load(.loading, orPrevious: orPrevious, durable: durable)
         let header = loaded.state.header
         let value = try decode(loaded.state.payload, schema: header.schema, .loading)
-        let report = LoadReport(
-            header,
-            copy: loaded.copy,
-            rejected: loaded.rejected,
-            migratedFrom: header.schema == schema ? nil : header.schema
-        )
-        return (value, report)
+        return (value, LoadReport(loaded, migratedFrom: header.schema == schema ? nil : header.schema))
     }
 
     /// Reads and verifies the file without decoding its payload.
@@ -65,7 +59,7 @@ extension StateFile {
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
     ///   ``StateError/Code/refused`` or ``StateError/Code/notRead``.
     public func verify() throws(StateError) -> LoadReport {
-        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false).state.header, copy: .current)
+        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false))
     }
 
     /// The value of a verified payload.

@@ -41,7 +41,7 @@ extension StateFile {
     ) throws(StateError) -> Commit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
-        return try engine.save(try encode(value), request)
+        return try save(encode(value), request)
     }
 
     /// Changes the state with no other writer in between.
@@ -69,10 +69,10 @@ extension StateFile {
         deadline: ContinuousClock.Instant? = nil,
         _ body: (inout Value) throws -> Void
     ) throws -> Commit {
-        try engine.update(request(fence, durability, deadline)) { stored in
+        try engine.save(request(fence, durability, deadline), wantsPayload: true) { stored in
             var value: Value
             if let stored {
-                value = try decode(stored.payload, schema: stored.header.schema, .saving)
+                value = try decode(stored.bytes, schema: stored.schema, .saving)
             } else if let initial = initial() {
                 value = initial
             } else {
@@ -118,6 +118,17 @@ extension StateFile {
             durability: durability ?? engine.options.durability,
             deadline: deadline
         )
+    }
+
+    private func save(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) -> Commit {
+        try engine.files.checkLength(payload, request)
+        do {
+            return try engine.save(request, wantsPayload: false) { _ in payload }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            preconditionFailure("nothing else is thrown where there is no caller's code: \(error)")
+        }
     }
 
     private func encode(_ value: Value) throws(StateError) -> [UInt8] {
