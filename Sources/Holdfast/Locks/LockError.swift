@@ -12,7 +12,8 @@ public struct LockError: Error, Hashable, Sendable {
     /// More may be added, so a `switch` needs a `default`.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Storage: String {
-            case busy, timedOut, cancelled, reentrant, unsupported, refused, familyMismatch, compromised, systemFailure
+            case busy, timedOut, cancelled, reentrant, unsupported, refused, familyMismatch, compromised, exhausted
+            case systemFailure
         }
         private let storage: Storage
 
@@ -38,6 +39,8 @@ public struct LockError: Error, Hashable, Sendable {
         public static let familyMismatch = Code(storage: .familyMismatch)
         /// Somebody keeps replacing or damaging the file, or its tokens are used up.
         public static let compromised = Code(storage: .compromised)
+        /// Every slot of a ``MutexArena`` is taken: too many processes have it open.
+        public static let exhausted = Code(storage: .exhausted)
         /// A system call failed; ``LockError/cause`` says which.
         public static let systemFailure = Code(storage: .systemFailure)
 

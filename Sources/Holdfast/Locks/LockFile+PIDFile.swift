@@ -13,46 +13,18 @@ extension LockFile {
     ///
     /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
+        let template = recordTemplate()
         do throws(SystemError) {
-            do throws(SystemError) {
-                let file = try directory.openUnnamed()
-                return try publish(file, mode, holder) { file throws(SystemError) in
-                    try directory.link(unnamed: file, to: name)
-                }
-            } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL, ENOENT) {
-                // No O_TMPFILE here, or no /proc to link it through: a private name until the link.
-                sweepLeftovers()
-                guard let temporary = name.uniqueCompanion(Self.publishingSuffix) else {
-                    throw SystemError(call: "openat", code: ENAMETOOLONG)
-                }
-                let file = try directory.open(temporary, .createNew(permissions: 0o600))
-                defer { try? directory.unlink(temporary) }
-                return try publish(file, mode, holder) { _ throws(SystemError) in
-                    try directory.link(temporary, to: name)
-                }
+            let published = try directory.publish(name, suffix: Self.publishingSuffix) { file throws(SystemError) in
+                guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return false }
+                try write(template, to: file, token: nil, limit: 0)
+                return true
             }
+            guard let file = published else { return nil }
+            return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
         } catch {
-            // Somebody took our private name for a leftover: begin again.
-            if error.code == ENOENT, error.call == "linkat" { return nil }
             throw LockError(error, path: path, while: "make it")
         }
-    }
-
-    private func publish(
-        _ file: consuming Descriptor,
-        _ mode: FileLock.Mode,
-        _ holder: HolderID,
-        link: (borrowing Descriptor) throws(SystemError) -> Void
-    ) throws(SystemError) -> FileLock? {
-        guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return nil }
-        let template = recordTemplate()
-        try write(template, to: file, token: nil, limit: 0)
-        do throws(SystemError) {
-            try link(file)
-        } catch  where error.code == EEXIST {
-            return nil
-        }
-        return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
     }
 
     /// Takes over a PID file that we have just locked, if its owner is gone.
@@ -117,20 +89,8 @@ extension LockFile {
     static let publishingSuffix = "publishing"
     static let removingSuffix = "removing"
 
-    /// Removes what publishers and cleaners left that died in the middle: files of theirs that nobody has locked.
-    ///
-    /// A publisher that has made its file and not yet locked it finds out when it gives it its name.
+    /// Removes what publishers and cleaners left that died in the middle.
     func sweepLeftovers() {
-        guard let names = try? directory.names() else { return }
-        for name in names {
-            guard
-                [Self.publishingSuffix, Self.removingSuffix].contains(where: {
-                    self.name.isUniqueCompanion(name, suffix: $0)
-                }),
-                let leftover = FileName(name), let file = try? directory.open(leftover, .read),
-                (try? file.tryLock(.flock, exclusive: true)) == true
-            else { continue }
-            try? directory.unlink(leftover)
-        }
+        directory.sweepLeftovers(of: name, suffixes: [Self.publishingSuffix, Self.removingSuffix])
     }
 }

@@ -18,6 +18,19 @@ final class HeldLock: Sendable {
     }
 }
 
+/// The same for a mutex.
+final class HeldMutex: Sendable {
+    private let lock: Mutex<SharedMemoryLock?>
+
+    init(_ lock: consuming sending SharedMemoryLock) {
+        self.lock = Mutex(lock)
+    }
+
+    func release() throws {
+        if let lock = lock.withLock({ $0.take() }) { try lock.release() }
+    }
+}
+
 /// What several tasks write down, in the order in which they come.
 final class Journal<Entry: Sendable>: Sendable {
     private let written = Mutex<[Entry]>([])

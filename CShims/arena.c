@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory that processes share. The contracts stand in hf_arena.h.
+#include "hf_arena.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#else
+#include <os/os_sync_wait_on_address.h>
+#endif
+
+static pthread_mutex_t members_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hf_member *members;
+static pthread_once_t handlers = PTHREAD_ONCE_INIT;
+static int handlers_error;
+
+static void before_fork(void) {
+    pthread_mutex_lock(&members_lock);
+}
+
+static void after_fork_in_parent(void) {
+    pthread_mutex_unlock(&members_lock);
+}
+
+static void after_fork_in_child(void) {
+    for (struct hf_member *member = members; member != NULL; member = member->next) {
+        __atomic_store_n(&member->acquirer, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&member->owner, 0, __ATOMIC_RELAXED);
+        close(member->descriptor);
+        member->descriptor = -1;
+    }
+    members = NULL;
+    pthread_mutex_unlock(&members_lock);
+}
+
+static void install_handlers(void) {
+    handlers_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+struct hf_member *hf_member_make(int descriptor) {
+    pthread_once(&handlers, install_handlers);
+    if (handlers_error != 0) {
+        errno = handlers_error;
+        return NULL;
+    }
+    struct hf_member *member = calloc(1, sizeof *member);
+    if (member == NULL) {
+        return NULL;
+    }
+    member->descriptor = descriptor;
+    pthread_mutex_lock(&members_lock);
+    member->next = members;
+    if (members != NULL) {
+        members->previous = member;
+    }
+    members = member;
+    pthread_mutex_unlock(&members_lock);
+    return member;
+}
+
+void hf_member_begin(struct hf_member *member, uint32_t word) {
+    __atomic_store_n(&member->acquirer, word, __ATOMIC_RELAXED);
+    __atomic_store_n(&member->owner, word, __ATOMIC_RELEASE);
+}
+
+void hf_member_end(struct hf_member *member) {
+    __atomic_store_n(&member->acquirer, 0, __ATOMIC_RELAXED);
+}
+
+void hf_member_destroy(struct hf_member *member) {
+    pthread_mutex_lock(&members_lock);
+    /* A forked child's list does not have it any more. */
+    if (member->descriptor >= 0) {
+        if (member->previous != NULL) {
+            member->previous->next = member->next;
+        } else {
+            members = member->next;
+        }
+        if (member->next != NULL) {
+            member->next->previous = member->previous;
+        }
+        close(member->descriptor);
+    }
+    pthread_mutex_unlock(&members_lock);
+    free(member);
+}
+
+void *hf_map_shared(int descriptor, size_t length) {
+    void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (address == MAP_FAILED) {
+        return NULL;
+    }
+#ifdef MADV_DONTFORK
+    if (madvise(address, length, MADV_DONTFORK) != 0) {
+        int error = errno;
+        munmap(address, length);
+        errno = error;
+        return NULL;
+    }
+#else
+    minherit(address, length, VM_INHERIT_NONE);
+#endif
+    return address;
+}
+
+int hf_unmap(void *address, size_t length) {
+    return munmap(address, length);
+}
+
+int hf_ofd_release_range(int descriptor, off_t start, off_t length) {
+    struct flock range = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    return fcntl(descriptor, F_OFD_SETLK, &range);
+}
+
+int64_t hf_monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#ifdef __linux__
+
+bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, NULL, 0) == 0 || errno != ETIMEDOUT;
+}
+
+void hf_word_wake(const uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* The kernel's struct futex_waitv and number, which the headers of older distributions do not have. */
+struct word_to_wait_for {
+    uint64_t value;
+    uint64_t address;
+    uint32_t flags;
+    uint32_t reserved;
+};
+enum { NUMBER_OF_FUTEX_WAITV = 449, SIZE_32_BITS = 2 };
+
+void hf_words_wait(const struct hf_word *words, size_t count, int64_t nanoseconds) {
+    static bool is_missing;
+    if (count <= HF_WORDS_MAXIMUM && !__atomic_load_n(&is_missing, __ATOMIC_RELAXED)) {
+        struct word_to_wait_for list[HF_WORDS_MAXIMUM];
+        for (size_t index = 0; index < count; index++) {
+            list[index] = (struct word_to_wait_for){
+                .value = words[index].expected,
+                .address = (uintptr_t)words[index].address,
+                .flags = SIZE_32_BITS,
+            };
+        }
+        struct timespec end;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        int64_t nanosecond = end.tv_nsec + nanoseconds % 1000000000;
+        end.tv_sec += nanoseconds / 1000000000 + nanosecond / 1000000000;
+        end.tv_nsec = nanosecond % 1000000000;
+        if (syscall(NUMBER_OF_FUTEX_WAITV, list, (unsigned)count, 0, &end, CLOCK_MONOTONIC) >= 0 ||
+            (errno != ENOSYS && errno != EPERM)) {
+            return;
+        }
+        __atomic_store_n(&is_missing, true, __ATOMIC_RELAXED); /* EPERM: a sandbox that does not know it */
+    }
+    hf_word_wait(words[0].address, words[0].expected, nanoseconds < 1000000 ? nanoseconds : 1000000);
+}
+
+#else
+
+bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    uint64_t limit = nanoseconds < 1 ? 1 : (uint64_t)nanoseconds;
+    return os_sync_wait_on_address_with_timeout((void *)word, expected, 4, OS_SYNC_WAIT_ON_ADDRESS_SHARED,
+                                                OS_CLOCK_MACH_ABSOLUTE_TIME, limit) >= 0 ||
+           errno != ETIMEDOUT;
+}
+
+void hf_word_wake(const uint32_t *word) {
+    os_sync_wake_by_address_any((void *)word, 4, OS_SYNC_WAKE_BY_ADDRESS_SHARED);
+}
+
+void hf_words_wait(const struct hf_word *words, size_t count, int64_t nanoseconds) {
+    (void)count;
+    hf_word_wait(words[0].address, words[0].expected, nanoseconds < 1000000 ? nanoseconds : 1000000);
+}
+
+#endif

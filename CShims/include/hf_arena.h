@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a mutex in a mapped file needs of the kernel: the mapping, sleeping at a word of it, and an end to all of that in
+// a forked child.
+#ifndef HF_ARENA_H
+#define HF_ARENA_H
+
+#include "hf_probe.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma clang assume_nonnull begin
+
+/* One process's membership of one arena. In a child made by fork(2) it is no member: the child's copy of the descriptor,
+   which would keep the parent's slot alive, is closed and all three fields are reset before fork returns. */
+struct hf_member {
+    uint32_t acquirer; /* what an acquisition writes into a mutex's word; 0 if none may be made */
+    uint32_t owner;    /* what a release expects there; 0 in a forked child */
+    int descriptor;    /* of the arena's file, owned; -1 in a forked child */
+    struct hf_member *_Nullable next;
+    struct hf_member *_Nullable previous;
+};
+
+/* A new member that owns `descriptor`, known to pthread_atfork(3); NULL with ENOMEM. */
+struct hf_member *_Nullable hf_member_make(int descriptor);
+/* From now on it may acquire and release. */
+void hf_member_begin(struct hf_member *member, uint32_t word);
+/* From now on it may release, but not acquire. */
+void hf_member_end(struct hf_member *member);
+/* Forgets and frees it, and closes its descriptor unless it is a forked child's. */
+void hf_member_destroy(struct hf_member *member);
+
+/* mmap(2) MAP_SHARED, readable and writable, from the start of a file; NULL with errno. A forked child does not have
+   the mapping (MADV_DONTFORK), so it cannot act as its parent by mistake. */
+void *_Nullable hf_map_shared(int descriptor, size_t length);
+int hf_unmap(void *address, size_t length);
+
+/* F_OFD_SETLK with F_UNLCK on a range. */
+int hf_ofd_release_range(int descriptor, off_t start, off_t length);
+
+/* Tells the processor that this is a loop that waits for another one. */
+static inline void hf_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+int64_t hf_monotonic(void);
+
+/* Sleeps while the word, in memory that other processes share, is `expected`: until it is woken, a signal comes, or
+   `nanoseconds` have passed; then and only then it returns false. futex(2); os_sync_wait_on_address on Darwin. */
+bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
+/* Wakes one that sleeps at the word. */
+void hf_word_wake(const uint32_t *word);
+
+struct hf_word {
+    const uint32_t *address;
+    uint32_t expected;
+};
+/* The greatest number of words that one call waits for. */
+enum { HF_WORDS_MAXIMUM = 128 };
+/* The same for several words at once. futex_waitv(2), Linux 5.16; elsewhere, and for words beyond the greatest number, it
+   sleeps at the first word alone and for a millisecond at most. */
+void hf_words_wait(const struct hf_word *words, size_t count, int64_t nanoseconds);
+
+#pragma clang assume_nonnull end
+#endif

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening the file of an arena: making it, checking it, taking it over after a reboot, and claiming a slot of it.
+//
+// All of that happens under the maintenance lock, a kernel lock on the first byte of the file. Steps, and why there:
+//
+//   1. the maintenance lock; then the path must still name the open file, or a replaced one would be used by some
+//   2. header and size, before the file is mapped: beyond its end a mapping traps
+//   3. if the boot id is not ours: nobody of that boot lives. The epoch grows and is flushed before any token of it exists,
+//      every held mutex is buried, and only then is our boot id written: a crash in between repeats it all
+//   4. a slot: first the kernel's lock on its byte, then its generation, then its use. Whoever sees a word with a slot
+//      and generation can so tell whether its owner is gone: the generation moved on, or nobody has the byte
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+/// The mapped file of an arena, of which this process is a member.
+@safe
+struct ArenaFile {
+    nonisolated(unsafe) let member: UnsafeMutablePointer<hf_member>
+    nonisolated(unsafe) let base: UnsafeMutableRawPointer
+    let layout: ArenaLayout
+    let identity: FileIdentity
+    let path: String
+
+    static let publishingSuffix = "publishing"
+
+    func cell(_ index: Int) -> UnsafeMutablePointer<MutexCell> {
+        unsafe (base + ArenaLayout.cells + index * MutexCell.size).assumingMemoryBound(to: MutexCell.self)
+    }
+
+    func slot(_ index: Int) -> UnsafeMutablePointer<ArenaSlot> {
+        unsafe (base + ArenaLayout.offset(ofSlot: index)).assumingMemoryBound(to: ArenaSlot.self)
+    }
+
+    /// Whether a process has a slot: whether the kernel keeps a lock on the slot's byte for another open file than ours.
+    ///
+    /// True if the kernel does not say.
+    func isTaken(_ slot: Int) -> Bool {
+        unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.offset(ofSlot: slot)), 1) != 0
+    }
+
+    /// Closes and unmaps it; in a forked child, which has neither, it only forgets.
+    func close() {
+        let isMember = unsafe member.pointee.descriptor >= 0
+        // Before the close: a process that is being spawned at this moment has a copy of the descriptor until its exec.
+        if isMember { unsafe hf_ofd_release_range(member.pointee.descriptor, 0, 0) }
+        unsafe hf_member_destroy(member)
+        if isMember { unsafe hf_unmap(base, layout.size) }
+    }
+}
+
+extension ArenaFile {
+    /// Opens the file, or makes it, in the boot that has this id.
+    static func open(
+        _ name: FileName,
+        in directory: Directory,
+        _ layout: ArenaLayout,
+        bootID: String?
+    ) throws(LockError) -> ArenaFile {
+        let path = directory.path(of: name)
+        guard let bootID, bootID.utf8.count == ArenaLayout.bootID.count else {
+            let reason = "the boot id cannot be read, so a reboot could not be noticed"
+            throw LockError(.unsupported, path: path, reason: reason)
+        }
+        // Each turn after the first needs somebody to have made or replaced the file within microseconds.
+        for _ in 0..<1000 {
+            guard let file = try openOrMake(name, in: directory, layout, path) else { continue }
+            try check(file, path)
+            try lockMaintenance(file.rawValue, path)
+            guard let identity = try checkLayout(of: file, name, in: directory, layout, path) else { continue }
+            let arena = try map(file, layout, identity, path)
+            do throws(LockError) {
+                if unsafe !arena.bootID.elementsEqual(bootID.utf8) { try arena.adopt(bootID, in: directory) }
+                try arena.claimSlot()
+            } catch {
+                arena.close()
+                throw error
+            }
+            _ = unsafe hf_ofd_release_range(arena.member.pointee.descriptor, 0, 1)
+            return arena
+        }
+        throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
+    }
+
+    /// Nil if somebody else made it meanwhile.
+    private static func openOrMake(
+        _ name: FileName,
+        in directory: Directory,
+        _ layout: ArenaLayout,
+        _ path: String
+    ) throws(LockError) -> Descriptor? {
+        do throws(SystemError) {
+            do throws(SystemError) {
+                return try directory.open(name, .readWrite)
+            } catch  where error.code == ENOENT {
+                return try make(name, in: directory, layout)
+            }
+        } catch {
+            throw LockError(error, path: path, while: "open it")
+        }
+    }
+
+    /// Makes the file whole, with every block of it on the device: no store into the mapping can find the disk full.
+    package static func make(
+        _ name: FileName,
+        in directory: Directory,
+        _ layout: ArenaLayout
+    ) throws(SystemError) -> Descriptor? {
+        try directory.publish(name, suffix: publishingSuffix) { file throws(SystemError) in
+            guard try file.tryLock(.flock, exclusive: true) else { return false }
+            let header = layout.header(random: .random(in: .min ... .max))
+            let chunk = 1 << 16
+            try unsafe withBuffer(chunk) { bytes throws(SystemError) in
+                unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
+                unsafe bytes.copyBytes(from: header)
+                var offset = 0
+                while offset < layout.size {
+                    let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<min(chunk, layout.size - offset)])
+                    try unsafe file.writeAll(piece, at: Int64(offset))
+                    if offset == 0 { unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0) }
+                    offset += piece.count
+                }
+            }
+            try file.sync(.full)
+            file.unlock(.flock)
+            return true
+        }
+    }
+
+    private static func check(_ file: borrowing Descriptor, _ path: String) throws(LockError) {
+        let isRegular: Bool
+        do throws(SystemError) {
+            isRegular = try file.status().kind == .regular
+        } catch {
+            throw LockError(error, path: path, while: "look at it")
+        }
+        if !isRegular { throw LockError(.refused, path: path, reason: "is not a regular file") }
+        if (try? file.fileSystem.isShared(file.rawValue)) ?? true {
+            let reason = "other machines may share its file system, which cannot share memory with them"
+            throw LockError(.unsupported, path: path, reason: reason)
+        }
+    }
+
+    /// Takes the maintenance lock, which others have for microseconds or for the length of a flush.
+    ///
+    /// It belongs to the open file: within one arena object, ``MutexArena`` sees to it that one thread has it.
+    static func lockMaintenance(_ descriptor: Int32, _ path: String) throws(LockError) {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while hf_ofd_lock(descriptor, true, false, 0, 1) != 0 {
+            switch hf_errno() {
+            case EINTR: continue
+            case EAGAIN, EACCES: break
+            case let code: throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
+            }
+            if ContinuousClock.now > deadline {
+                let reason = "somebody else has been opening it for more than ten seconds"
+                throw LockError(.timedOut, path: path, reason: reason)
+            }
+            hf_wait_readable(-1, -1, 200_000)
+        }
+    }
+
+    /// Which file it is, if it is the one at the path and what it should be; nil if the path names another by now.
+    private static func checkLayout(
+        of file: borrowing Descriptor,
+        _ name: FileName,
+        in directory: Directory,
+        _ layout: ArenaLayout,
+        _ path: String
+    ) throws(LockError) -> FileIdentity? {
+        let status: FileStatus
+        let header: [UInt8]
+        do throws(SystemError) {
+            status = try file.status()
+            guard try directory.identity(of: name) == status.identity else { return nil }
+            header = try unsafe withBuffer(ArenaLayout.headerSize) { bytes throws(SystemError) in
+                let count = try unsafe file.readAll(into: bytes)
+                return unsafe Array(bytes[..<count])
+            }
+        } catch {
+            throw LockError(error, path: path, while: "read it")
+        }
+        if let fault = layout.fault(in: header, fileSize: status.size) {
+            throw LockError(fault.code, path: path, reason: fault.reason)
+        }
+        return status.identity
+    }
+
+    private static func map(
+        _ file: consuming Descriptor,
+        _ layout: ArenaLayout,
+        _ identity: FileIdentity,
+        _ path: String
+    ) throws(LockError) -> ArenaFile {
+        guard let base = unsafe hf_map_shared(file.rawValue, layout.size) else {
+            let cause = SystemError(call: "mmap", code: hf_errno())
+            throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
+        }
+        guard let member = unsafe hf_member_make(file.rawValue) else {
+            let cause = SystemError(call: "pthread_atfork", code: hf_errno())
+            unsafe hf_unmap(base, layout.size)
+            throw LockError(.systemFailure, path: path, reason: "could not join it", cause: cause)
+        }
+        _ = file.relinquish()
+        return unsafe ArenaFile(member: member, base: base, layout: layout, identity: identity, path: path)
+    }
+}
+
+extension ArenaFile {
+    private var epoch: UnsafeMutablePointer<Atomic<UInt32>> {
+        unsafe (base + ArenaLayout.epoch).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
+
+    private var bootID: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: base + ArenaLayout.bootID.lowerBound,
+            count: ArenaLayout.bootID.count
+        )
+    }
+
+    /// Begins a new epoch, which no token has yet.
+    ///
+    /// Under the maintenance lock. One flush: the epoch is on the device before it is used.
+    func beginEpoch() throws(LockError) -> UInt32 {
+        let last = unsafe epoch.pointee.load(ordering: .relaxed)
+        if last == .max { throw LockError(.compromised, path: path, reason: "its fencing tokens are used up") }
+        unsafe epoch.pointee.store(last + 1, ordering: .relaxed)
+        if unsafe hf_fdatasync(member.pointee.descriptor) != 0 {
+            let cause = SystemError(call: "fdatasync", code: hf_errno())
+            throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: cause)
+        }
+        return last + 1
+    }
+
+    /// Makes an arena that is new, or that an earlier boot left, this boot's.
+    private func adopt(_ ours: String, in directory: Directory) throws(LockError) {
+        // Whoever has a slot lives, so its boot is ours, whatever it believes.
+        let slots = off_t(ArenaLayout.cells - ArenaLayout.slotTable)
+        if unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.slotTable), slots) != 0 {
+            let reason = "a process uses it that sees another boot id than this one"
+            throw LockError(.unsupported, path: path, reason: reason)
+        }
+        let isNew = unsafe epoch.pointee.load(ordering: .relaxed) == 0
+        let epoch = try beginEpoch()
+        if isNew { try syncEntry(in: directory) }
+        for index in 0..<layout.count {
+            unsafe cell(index).pointee.restart(epoch: epoch)
+            unsafe cell(index).pointee.published.store(0, ordering: .relaxed)
+        }
+        unsafe bootID.copyBytes(from: ours.utf8)
+    }
+
+    private func syncEntry(in directory: Directory) throws(LockError) {
+        do throws(SystemError) {
+            try directory.descriptor.sync(.full)
+        } catch {
+            // A file system without such a flush is as durable as it gets.
+            if error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) { return }
+            throw LockError(.systemFailure, path: path, reason: "could not make its name durable", cause: error)
+        }
+    }
+
+    /// Claims the first free slot, under the maintenance lock.
+    private func claimSlot() throws(LockError) {
+        let descriptor = unsafe member.pointee.descriptor
+        for index in 0..<ArenaLayout.slots {
+            if hf_ofd_lock(descriptor, true, false, off_t(ArenaLayout.offset(ofSlot: index)), 1) != 0 {
+                let code = hf_errno()
+                if code == EAGAIN || code == EACCES { continue }
+                throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
+            }
+            let slot = unsafe slot(index)
+            let last = unsafe slot.pointee.generation.load(ordering: .relaxed)
+            let generation = (last + 1) % MutexWord.generations
+            // Words of the earliest generations must not come to life again when the count begins anew.
+            if generation == 0 {
+                for cell in 0..<layout.count { unsafe self.cell(cell).pointee.buryHolder(inSlot: index) }
+            }
+            unsafe slot.pointee.pid.store(UInt32(bitPattern: getpid()), ordering: .relaxed)
+            unsafe slot.pointee.generation.store(generation, ordering: .sequentiallyConsistent)
+            let owner = MutexWord.owner(slot: index, generation: generation)
+            unsafe hf_member_begin(member, owner)
+            return
+        }
+        let reason = "all its \(ArenaLayout.slots) slots are taken, each by a process that has it open"
+        throw LockError(.exhausted, path: path, reason: reason)
+    }
+}

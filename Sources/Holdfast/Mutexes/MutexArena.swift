@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutexes in a mapped file. Taking a free one is one atomic instruction on a word that all processes see; the kernel is
+// asked only by those who wait. docs/lock-protocols.md has the steps, the race that each closes, and its memory ordering.
+//
+// Invariants: a process acts on words only while the kernel keeps the lock on its slot's byte for it; a word names the slot
+// and its generation, so a holder is dead for certain if the generation moved on or nobody has the byte; no PID is ever
+// consulted. The mapping lives as long as this object, and every guard keeps it alive.
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+/// A file of mutexes that all processes on one machine can take, at the speed of memory.
+///
+/// A lock that a process holds when it dies, however it dies and in whatever container, is given to the next one that wants
+/// it, who is told so (``SharedMemoryMutex/Acquisition/abandoned``). Every acquisition has a ``FencingToken``.
+///
+///     let arena = try MutexArena("/dev/shm/service.arena", count: 64)
+///     let accounts = arena.mutex(for: "accounts")
+///     try accounts.withLock { acquisition in
+///         update(fence: acquisition.token)
+///     }
+///
+/// Where to put it: on tmpfs (`/dev/shm`, `/run`) for the steadiest latency; its tokens then begin anew with each boot. On
+/// a disk tokens go on growing through reboots and power cuts, and the kernel now and then writes the file back, which can
+/// delay an access. Network file systems are refused.
+///
+/// Advisory: it binds those who lock. Whoever may write to the file can break what it promises, and who truncates it kills
+/// the processes that have it open (SIGBUS). Never delete, truncate or replace it while it is in use.
+///
+/// A child made by fork(2) that does not exec is no member: it keeps none of its parent's locks alive, cannot use this
+/// object, and opens the arena anew if it wants to. `_Fork` and clone(2) do not tell us, so they must be followed by exec.
+public final class MutexArena: Sendable {
+    /// How many mutexes an arena can have at most.
+    public static let maximumCount = ArenaLayout.maximumCount
+
+    /// How many mutexes it has.
+    public var count: Int { file.layout.count }
+    /// The path of the file.
+    public var path: String { file.path }
+
+    let file: ArenaFile
+    private let directory: Directory
+    private let name: FileName
+    private let maintenance = Mutex(())
+    private let isReplaced = Atomic(false)
+    private let lastLook = Atomic<Int64>(.min / 2)
+
+    /// Opens an arena, or makes it.
+    ///
+    /// Claims one of its 1024 slots, which is free again when this object ends or its process does: open an arena once in a
+    /// process. About fifteen system calls, a few more for each slot that is taken. The first one to open it after a boot
+    /// flushes the file once, whoever makes it three times.
+    ///
+    /// - Parameters:
+    ///   - name: Of the file, which is made with mode 0600.
+    ///   - directory: Where it is or will be.
+    ///   - count: How many mutexes it has, 1 to ``maximumCount``, each 64 bytes; the same for everybody.
+    /// - Throws: ``LockError``: `.refused` (no regular file, no arena, damaged, another count), `.unsupported` (network
+    ///   file system, newer format, no mapping or locks there), `.exhausted`, `.timedOut` (somebody has been opening it for
+    ///   ten seconds), `.compromised` or `.systemFailure`.
+    public convenience init(_ name: FileName, in directory: Directory, count: Int) throws(LockError) {
+        try self.init(name, in: directory, count: count, bootID: ProcessIdentity.current.bootID)
+    }
+
+    /// Opens an arena, or makes it, by a path, whose directory must exist.
+    ///
+    /// - Throws: ``LockError`` as ``init(_:in:count:)``.
+    public convenience init(_ path: String, count: Int) throws(LockError) {
+        let (directory, name) = try LockFile.resolve(path)
+        try self.init(name, in: directory, count: count)
+    }
+
+    /// Opens an arena in a boot with this id: after another one, everybody who held a mutex is dead.
+    package init(_ name: FileName, in directory: Directory, count: Int, bootID: String?) throws(LockError) {
+        guard (1...Self.maximumCount).contains(count) else {
+            let reason = "an arena has 1 to \(Self.maximumCount) mutexes, not \(count)"
+            throw LockError(.refused, path: directory.path(of: name), reason: reason)
+        }
+        file = try ArenaFile.open(name, in: directory, ArenaLayout(count: count), bootID: bootID)
+        self.directory = directory
+        self.name = name
+    }
+
+    deinit { file.close() }
+
+    /// A mutex by its number.
+    ///
+    /// - Parameter index: 0 up to ``count``; anything else is a programming error.
+    public subscript(index: Int) -> SharedMemoryMutex {
+        precondition((0..<count).contains(index), "an arena of \(count) mutexes has none with the number \(index)")
+        return SharedMemoryMutex(self, index)
+    }
+
+    /// The mutex that guards a key, the same in every process.
+    ///
+    /// Keys outnumber mutexes, so two of them may share one: never hold one key's lock while you wait for another's.
+    ///
+    /// - Parameter key: Any string; equal are those of the same bytes of UTF-8.
+    /// - Returns: One of the arena's mutexes.
+    public func mutex(for key: String) -> SharedMemoryMutex {
+        var checksum = Checksum()
+        var key = key
+        key.withUTF8 { unsafe checksum.update(UnsafeRawBufferPointer($0)) }
+        return self[Int(checksum.value % UInt64(count))]
+    }
+}
+
+extension MutexArena {
+    /// Begins a new epoch for a mutex whose count of acquisitions is at its end.
+    func renew(_ cell: borrowing MutexCell) throws(LockError) {
+        var failure: LockError?
+        maintenance.withLock { _ in
+            do throws(LockError) {
+                let descriptor = unsafe file.member.pointee.descriptor
+                try ArenaFile.lockMaintenance(descriptor, path)
+                defer { _ = hf_ofd_release_range(descriptor, 0, 1) }
+                let word = MutexWord(raw: cell.word.load(ordering: .acquiring))
+                // Nobody can take it, so the word stays as it is for as long as we have the maintenance lock.
+                if word.isUsedUp { cell.restart(epoch: try file.beginEpoch()) }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Why this process may not acquire, if it may not.
+    func checkMembership() throws(LockError) {
+        if unsafe file.member.pointee.descriptor < 0 {
+            throw LockError(.unsupported, path: path, reason: "it was opened before a fork; open it anew in the child")
+        }
+        if isReplaced.load(ordering: .relaxed) {
+            throw LockError(
+                .compromised,
+                path: path,
+                reason: "the path names another file by now, or none: others may hold the same mutex in that one"
+            )
+        }
+    }
+
+    /// Sees whether the path still names the open file, if nobody has looked within 5 ms.
+    ///
+    /// If it does not, nothing can be acquired any more. One system call.
+    func checkPlace() throws(LockError) {
+        let now = hf_monotonic()
+        if now - lastLook.load(ordering: .relaxed) < 5_000_000 { return }
+        lastLook.store(now, ordering: .relaxed)
+        let found: FileIdentity?
+        do throws(SystemError) {
+            found = try directory.identity(of: name)
+        } catch {
+            // What cannot be seen (EACCES, ENFILE) is not known to be gone.
+            return
+        }
+        if found != file.identity {
+            isReplaced.store(true, ordering: .relaxed)
+            unsafe hf_member_end(file.member)
+            try checkMembership()
+        }
+    }
+}

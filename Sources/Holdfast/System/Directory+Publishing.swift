@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// New files that nobody ever sees half made: without a name until they are whole.
+
+internal import _HoldfastCShims
+
+extension Directory {
+    /// Makes a file that is whole when it gets its name.
+    ///
+    /// Where the file system has no O_TMPFILE it has a private name, with this suffix, until then. Who fills it should
+    /// lock it with flock(2) first, so that ``sweepLeftovers(of:suffixes:)`` does not take it for a dead maker's.
+    ///
+    /// - Parameters:
+    ///   - name: Its name; nothing that has it is replaced.
+    ///   - suffix: Of the private name.
+    ///   - fill: Writes what belongs in it; false gives it up.
+    /// - Returns: The open file, or nil if the name was taken meanwhile, or the file given up.
+    /// - Throws: ``SystemError``; nothing is left behind then.
+    package func publish(
+        _ name: FileName,
+        suffix: String,
+        fill: (borrowing Descriptor) throws(SystemError) -> Bool
+    ) throws(SystemError) -> Descriptor? {
+        do throws(SystemError) {
+            let file = try openUnnamed()
+            guard try fill(file) else { return nil }
+            do throws(SystemError) {
+                try link(unnamed: file, to: name)
+            } catch  where error.code == EEXIST {
+                return nil
+            }
+            return file
+        } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL, ENOENT) {
+            // No O_TMPFILE here, or no /proc to link it through.
+            sweepLeftovers(of: name, suffixes: [suffix])
+            guard let temporary = name.uniqueCompanion(suffix) else {
+                throw SystemError(call: "openat", code: ENAMETOOLONG)
+            }
+            let file = try open(temporary, .createNew(permissions: 0o600))
+            defer { try? unlink(temporary) }
+            guard try fill(file) else { return nil }
+            do throws(SystemError) {
+                try link(temporary, to: name)
+            } catch  where error.isAny(of: EEXIST, ENOENT) {
+                // ENOENT: somebody took our private name for a leftover.
+                return nil
+            }
+            return file
+        }
+    }
+
+    /// Removes the private files of makers that died in the middle: those that nobody has locked.
+    ///
+    /// A maker that has made its file and not yet locked it finds out when it gives it its name.
+    package func sweepLeftovers(of name: FileName, suffixes: [String]) {
+        guard let names = try? names() else { return }
+        for leftover in names where suffixes.contains(where: { name.isUniqueCompanion(leftover, suffix: $0) }) {
+            guard
+                let leftover = FileName(leftover), let file = try? open(leftover, .read),
+                (try? file.tryLock(.flock, exclusive: true)) == true
+            else { continue }
+            try? unlink(leftover)
+        }
+    }
+}
