@@ -132,6 +132,12 @@ extension ReplaceEngine {
         Self.firstLine(of: opened.file).flatMap { try? SealedHeader(parsing: $0) }
     }
 
+    /// Whether the file begins with this header, which carries the generation and the checksum.
+    func isStill(_ frame: SealedHeader) -> Bool {
+        guard let opened = try? open(names.state, .loading) else { return false }
+        return peek(opened) == frame
+    }
+
     private static func formatNumber(of file: borrowing Descriptor) -> UInt64? {
         firstLine(of: file).flatMap { try? $0.formatNumber() }
     }

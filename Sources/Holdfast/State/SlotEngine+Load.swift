@@ -47,7 +47,7 @@ extension SlotEngine {
         }
         guard try isInPlace(file, operation) else { return nil }
         let recovered = try recover(file, lock, operation, flushing: durable)
-        lock.release()
+        TwoSlotSidecar.release(lock)
         return loaded(recovered.state, rejected: recovered.rejected)
     }
 

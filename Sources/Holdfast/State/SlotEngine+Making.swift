@@ -20,7 +20,7 @@ extension SlotEngine {
         header.generation = try generation(after: before, request.operation)
         let room = max(payload.count, options.capacity ?? 0)
         let commit = try replace(target, by: payload, header, room: room, lock, request)
-        lock.release()
+        TwoSlotSidecar.release(lock)
         try? fileLock.release()
         return commit
     }

@@ -54,10 +54,10 @@ extension SlotEngine {
                     throw StateError(.notSaved, request.operation, path: path, cause: error)
                 }
                 let result = try body(file, lock)
-                lock.release()
+                TwoSlotSidecar.release(lock)
                 return result
             }
-            lock.release()
+            TwoSlotSidecar.release(lock)
             forget()
         }
         throw StateError(.notSaved, request.operation, path: path, detail: "somebody keeps replacing it")

@@ -113,13 +113,10 @@ extension SlotEngine {
 
     /// What is beside the file, opened when it is first needed.
     func sidecar() throws(LockError) -> TwoSlotSidecar {
-        if let sidecar = memory.withLock({ $0.sidecar }) { return sidecar }
-        let made = try TwoSlotSidecar(names, in: files.directory)
-        return memory.withLock { memory in
-            let sidecar = memory.sidecar ?? made
-            memory.sidecar = sidecar
-            return sidecar
-        }
+        if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
+        let sidecar = try TwoSlotSidecar.of(names, in: files.directory)
+        memory.withLock { $0.sidecar = sidecar }
+        return sidecar
     }
 
     /// Waits for its turn among the writers of the two-slot file.
@@ -129,7 +126,14 @@ extension SlotEngine {
     ) throws(StateError) -> TwoSlotSidecar.Lock {
         do throws(LockError) {
             let sidecar = try sidecar()
-            return try sidecar.lock(deadline: deadline)
+            do throws(LockError) {
+                return try sidecar.lock(deadline: deadline)
+            } catch  where error.code == .compromised {
+                // Its file was deleted, and whoever comes next makes another one.
+                sidecar.retire()
+                memory.withLock { $0.sidecar = nil }
+                return try self.sidecar().lock(deadline: deadline)
+            }
         } catch {
             throw files.lockFailure(error, operation)
         }

@@ -7,6 +7,7 @@
 final class StateEngine: Sendable {
     let files: ReplaceEngine
     let slots: SlotEngine
+    let queue = SaveQueue()
 
     var options: StateOptions { files.options }
     var path: String { files.path }
@@ -70,6 +71,17 @@ final class StateEngine: Sendable {
             }
         }
         throw keepsChanging(request.operation)
+    }
+
+    /// Saves this payload.
+    func save(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) -> Commit {
+        do {
+            return try save(request, wantsPayload: false) { _ in payload }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            preconditionFailure("nothing else is thrown where there is no caller's code: \(error)")
+        }
     }
 
     /// Nil if it is a two-slot file.

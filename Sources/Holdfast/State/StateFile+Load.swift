@@ -42,7 +42,11 @@ extension StateFile {
         orPrevious: Bool = false,
         durable: Bool = false
     ) throws(StateError) -> (value: Value, report: LoadReport) {
-        let loaded = try engine.load(.loading, orPrevious: orPrevious, durable: durable)
+        try decoded(try engine.load(.loading, orPrevious: orPrevious, durable: durable))
+    }
+
+    /// The value of what was loaded.
+    func decoded(_ loaded: LoadedState) throws(StateError) -> (value: Value, report: LoadReport) {
         let header = loaded.state.header
         let value = try decode(loaded.state.payload, schema: header.schema, .loading)
         return (value, LoadReport(loaded, migratedFrom: header.schema == schema ? nil : header.schema))

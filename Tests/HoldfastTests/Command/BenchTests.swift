@@ -22,7 +22,9 @@ struct BenchTests {
         #expect(
             rows.map { $0["work"] as? String } == [
                 "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait",
-                "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash", "state.load.4KiB",
+                "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash",
+                "state.save.two-slot.4KiB", "state.save.two-slot.64KiB", "state.save.two-slot.1MiB",
+                "state.read.unchanged", "state.load.4KiB",
                 "checksum.4KiB", "checksum.1MiB",
             ]
         )
@@ -31,7 +33,8 @@ struct BenchTests {
             #expect(try #require(row["floorNanoseconds"] as? Double) > 0)
             #expect(try #require(row["ratio"] as? Double) > 0)
             #expect(row["floor"] is String)
-            let isDurableSave = row["work"] as? String == "state.save.replace.4KiB"
+            let work = try #require(row["work"] as? String)
+            let isDurableSave = work == "state.save.replace.4KiB" || work.hasPrefix("state.save.two-slot.")
             #expect(row.keys.contains("flushes") == isDurableSave)
             if isDurableSave { #expect(row["flushes"] is Double || row["flushes"] is NSNull) }
         }
