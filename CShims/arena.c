@@ -128,7 +128,7 @@ int64_t hf_monotonic(void) {
 
 bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
     struct timespec limit = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
-    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, NULL, 0) == 0 || errno != ETIMEDOUT;
+    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, NULL, 0) == 0 || errno == EAGAIN;
 }
 
 void hf_word_wake(const uint32_t *word) {
@@ -174,8 +174,7 @@ void hf_words_wait(const struct hf_word *words, size_t count, int64_t nanosecond
 bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds) {
     uint64_t limit = nanoseconds < 1 ? 1 : (uint64_t)nanoseconds;
     return os_sync_wait_on_address_with_timeout((void *)word, expected, 4, OS_SYNC_WAIT_ON_ADDRESS_SHARED,
-                                                OS_CLOCK_MACH_ABSOLUTE_TIME, limit) >= 0 ||
-           errno != ETIMEDOUT;
+                                                OS_CLOCK_MACH_ABSOLUTE_TIME, limit) >= 0;
 }
 
 void hf_word_wake(const uint32_t *word) {

@@ -51,8 +51,9 @@ static inline void hf_pause(void) {
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t hf_monotonic(void);
 
-/* Sleeps while the word, in memory that other processes share, is `expected`: until it is woken, a signal comes, or
-   `nanoseconds` have passed; then and only then it returns false. futex(2); os_sync_wait_on_address on Darwin. */
+/* Sleeps while the word, in memory that other processes share, is `expected`: until it is woken or has changed; false if a
+   signal came or `nanoseconds` have passed. A signal counts as the end of the time, because signals that come more often
+   than that would put it off for ever. futex(2); os_sync_wait_on_address on Darwin. */
 bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
 /* Wakes one that sleeps at the word. */
 void hf_word_wake(const uint32_t *word);

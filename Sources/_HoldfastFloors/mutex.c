@@ -21,6 +21,7 @@
 struct hf_floor_page {
     uint32_t word;
     _Alignas(64) pthread_mutex_t mutex;
+    _Alignas(64) volatile uint64_t count;
 };
 
 static int prepare(struct hf_floor_page *page) {
@@ -114,21 +115,25 @@ int hf_floor_flock(int descriptor, size_t count) {
     return 0;
 }
 
-void hf_floor_ping_pong(struct hf_floor_page *page, uint32_t mine, uint32_t yours, size_t count) {
-    for (size_t turn = 0; turn < count; turn++) {
-        uint32_t seen;
-        while ((seen = __atomic_load_n(&page->word, __ATOMIC_ACQUIRE)) != mine) {
+uint64_t hf_floor_count(struct hf_floor_page *page) {
+    uint64_t before = page->count;
+    page->count = before + 1;
+    return before;
+}
+
+void hf_floor_pass(struct hf_floor_page *page, uint32_t mine, uint32_t yours) {
+    uint32_t seen;
+    while ((seen = __atomic_load_n(&page->word, __ATOMIC_ACQUIRE)) != mine) {
 #ifdef __linux__
-            syscall(SYS_futex, &page->word, FUTEX_WAIT, seen, NULL, NULL, 0);
+        syscall(SYS_futex, &page->word, FUTEX_WAIT, seen, NULL, NULL, 0);
 #else
-            os_sync_wait_on_address(&page->word, seen, 4, OS_SYNC_WAIT_ON_ADDRESS_SHARED);
-#endif
-        }
-        __atomic_store_n(&page->word, yours, __ATOMIC_RELEASE);
-#ifdef __linux__
-        syscall(SYS_futex, &page->word, FUTEX_WAKE, 1, NULL, NULL, 0);
-#else
-        os_sync_wake_by_address_any(&page->word, 4, OS_SYNC_WAKE_BY_ADDRESS_SHARED);
+        os_sync_wait_on_address(&page->word, seen, 4, OS_SYNC_WAIT_ON_ADDRESS_SHARED);
 #endif
     }
+    __atomic_store_n(&page->word, yours, __ATOMIC_RELEASE);
+#ifdef __linux__
+    syscall(SYS_futex, &page->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+#else
+    os_sync_wake_by_address_any(&page->word, 4, OS_SYNC_WAKE_BY_ADDRESS_SHARED);
+#endif
 }

@@ -10,7 +10,7 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast with processes that die while they hold.",
-        subcommands: [LocksCommand.self, IncrementCommand.self]
+        subcommands: [LocksCommand.self, HoldCommand.self, IncrementCommand.self]
     )
 
     static func main() {

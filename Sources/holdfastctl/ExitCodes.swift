@@ -58,6 +58,7 @@ extension ExitStatus {
         case .conflict, .fenced, .wrongStore, .newerFormat, .newerSchema, .missingMigration, .tooLarge, .refused:
             self = .refused
         case .timedOut: self = .busy
+        case .outcomeUnknown, .latched: self = .ioError
         case .notLocked:
             if let lockError = error.underlying as? LockError {
                 self.init(lockError, access)
@@ -73,7 +74,7 @@ extension ExitStatus {
         switch cause?.code {
         case ENOENT, ENOTDIR, EACCES, EPERM, ENAMETOOLONG, ELOOP:
             self = access == .reading ? .noInput : .cannotCreate
-        case EROFS, ENOSPC, EDQUOT, EXDEV, EBUSY, EEXIST: self = .cannotCreate
+        case EROFS, ENOSPC, EDQUOT, EFBIG, EXDEV, EBUSY, EEXIST: self = .cannotCreate
         case ENOSYS, ENOTSUP, EOPNOTSUPP, ENOLCK: self = .unavailable
         case EINVAL: self = cause?.call == "open" ? .noInput : .unavailable
         default: self = .ioError

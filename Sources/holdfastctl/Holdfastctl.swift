@@ -50,6 +50,7 @@ func missingCommand(_ group: String) -> CommandFailure {
 
 @main enum Main {
     static func main() {
+        SignalSet.restoreTermination()
         StandardStreams.prepare()
         exit(run())
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Standard input and output as bytes. A stream that was closed by whoever started us stays an error, and never becomes
-// the number of a file that we open; a reader that went away is an error too, not a signal.
+// the number of a file that we open; a reader that went away is an error too, not a signal, and so is a limit on the
+// size of files.
 
 #if canImport(Glibc)
 internal import Glibc
@@ -14,9 +15,9 @@ internal import Holdfast
 internal import Synchronization
 
 enum StandardStreams {
-    /// Whether SIGPIPE killed before ``prepare()``, as it shall again in a command that we start.
-    static var brokenPipeWasFatal: Bool { wasFatal.load(ordering: .relaxed) }
-    private static let wasFatal = Atomic(false)
+    /// The signals that killed before ``prepare()``, as they shall again in a command that we start.
+    static var signalsMadeErrors: [Int32] { madeErrors.withLock { $0 } }
+    private static let madeErrors = Mutex<[Int32]>([])
 
     /// To be called first, before anything is opened.
     static func prepare() {
@@ -25,7 +26,9 @@ enum StandardStreams {
         where fcntl(stream, F_GETFD) == -1 {
             _ = unsafe open("/dev/null", mode | O_CLOEXEC)
         }
-        wasFatal.store(signal(SIGPIPE, SIG_IGN) == nil, ordering: .relaxed)
+        // EPIPE and EFBIG instead.
+        let fatal = [SIGPIPE, SIGXFSZ].filter { signal($0, SIG_IGN) == nil }
+        madeErrors.withLock { $0 = fatal }
     }
 
     /// Reads standard input to its end.
@@ -42,6 +45,10 @@ enum StandardStreams {
             if count < 0 {
                 let code = errno
                 if code == EINTR { continue }
+                if code == EAGAIN || code == EWOULDBLOCK {
+                    waitUntilReady(0, POLLIN)
+                    continue
+                }
                 let reason = SystemError(call: "read", code: code)
                 throw CommandFailure(
                     code == EBADF ? .noInput : .ioError,
@@ -69,6 +76,12 @@ enum StandardStreams {
 
     static var errorIsTerminal: Bool { isatty(2) == 1 }
 
+    /// Waits for a stream that somebody made non-blocking, for everyone who shares the terminal or pipe.
+    private static func waitUntilReady(_ stream: Int32, _ event: Int32) {
+        var entry = pollfd(fd: stream, events: Int16(event), revents: 0)
+        _ = unsafe poll(&entry, 1, -1)
+    }
+
     private static func writeAll(_ bytes: [UInt8], to stream: Int32) -> SystemError? {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -87,9 +100,7 @@ enum StandardStreams {
             }
             let code = errno
             if code == EAGAIN || code == EWOULDBLOCK {
-                // Somebody made the terminal or pipe non-blocking for everyone who shares it.
-                var entry = pollfd(fd: stream, events: Int16(POLLOUT), revents: 0)
-                _ = unsafe poll(&entry, 1, -1)
+                waitUntilReady(stream, POLLOUT)
             } else if code != EINTR {
                 return SystemError(call: "write", code: code)
             }

@@ -40,7 +40,7 @@ enum StateAccess {
     ) throws(StateError) -> (commit: Commit, schema: UInt32) {
         var failures = 0
         while true {
-            let schema = if let given { given } else { try storedSchema(path) ?? 1 }
+            let schema = given ?? storedSchema(path)
             do throws(StateError) {
                 let file = try StateFile<[UInt8]>(path: path, schema: schema, options: options)
                 let commit = try file.save(payload, ifGeneration: expected, fence: fence, durability: durability)
@@ -52,12 +52,14 @@ enum StateAccess {
         }
     }
 
-    private static func storedSchema(_ path: String) throws(StateError) -> UInt32? {
+    /// The schema that is stored, 1 if there is no state yet, and 0 if that cannot be found out.
+    ///
+    /// With 0 the save itself meets the same failure, and says that it is of a save; or it finds a newer schema.
+    private static func storedSchema(_ path: String) -> UInt32 {
         do throws(StateError) {
             return try StateFile<[UInt8]>(path: path).verify().schema
         } catch {
-            if error.code == .notFound { return nil }
-            throw error
+            return error.code == .notFound ? 1 : 0
         }
     }
 }

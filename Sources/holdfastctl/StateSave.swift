@@ -14,7 +14,9 @@ struct StateSave: ParsableCommand {
             the old one or the new one, whole. When it exits with 0 the new state is in place, and with power-loss, the \
             default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
             all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
-            stands; unless the message says that the outcome is unknown, because a flush in place failed.
+            stands, with two exceptions: 74 and a message that begins with the path and "is saved", when only the result \
+            could not be printed; and 74 when the flush of a save in place failed, whose message says that the outcome is \
+            not known.
 
             With two-slot the file is written in place, with one flush, and may be a mount point itself. A file of the \
             other strategy is converted, whose generation, schema and token go on.
@@ -94,7 +96,14 @@ struct StateSave: ParsableCommand {
             diagnose("warning: '\(path)' is saved, but a power cut may bring back the old state: \(error)")
         }
         let line = StateLine(path, commit, schema: savedSchema)
-        if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+        do throws(CommandFailure) {
+            if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
+        } catch {
+            throw CommandFailure(
+                error.status,
+                "'\(path)' is saved, as generation \(commit.generation); but \(error.message)"
+            )
+        }
     }
 }
 

@@ -16,13 +16,14 @@ enum LockAttempt: ~Copyable {
     /// The kernel says that somebody holds it. The file is left open for the next attempt: opening and closing it each
     /// time would wake everybody who watches it.
     case busy(OpenLockFile?)
-    /// Nobody holds the kernel lock, but the file names a process that does not take kernel locks and is not proven dead.
-    case busyByRecord(LockHolder)
+    /// Nobody else holds the kernel lock, but the file names a process that takes no kernel locks and is not proven dead;
+    /// or tokens have to be reserved, and somebody holds the guard. Nothing tells when that changes.
+    case keptOut(LockHolder)
 
     /// Who is in the way.
     borrowing func holder(of file: LockFile) -> LockHolder {
         switch self {
-        case .busyByRecord(let holder): return holder
+        case .keptOut(let holder): return holder
         case .busy(.some(let candidate)): return LockHolder.find(candidate.descriptor)
         default:
             guard let opened = try? file.directory.open(file.name, .read) else { return LockHolder() }
@@ -63,7 +64,7 @@ extension LockFile {
             case (.shared, _):
                 if let other = try ownerAgainstReaders(file.descriptor) {
                     file.descriptor.unlock(family.kind)
-                    return .busyByRecord(other)
+                    return .keptOut(other)
                 }
                 return .acquired(FileLock(file, of: self, mode: mode, holder: holder))
             case (.exclusive, _): return try record(file, holder: holder, mayFlush: mayFlush)
@@ -78,10 +79,18 @@ extension LockFile {
     private func openForLocking(_ mode: FileLock.Mode) throws(LockError) -> OpenLockFile? {
         if mode == .exclusive, let idle = takeIdle() { return idle }
         do throws(SystemError) {
-            let access = role == .pidFile ? OpenMode.readWrite : .readWriteOrCreate(permissions: 0o600)
+            let mayMake = role == .sidecar || (role == .fenced && mode == .shared)
+            let access = mayMake ? OpenMode.readWriteOrCreate(permissions: 0o600) : .readWrite
             return try OpenLockFile(try directory.open(name, access))
         } catch {
-            if role == .pidFile, error.code == ENOENT { return nil }
+            if error.code == ENOENT, role == .pidFile { return nil }
+            if error.code == ENOENT, role == .fenced, mode == .exclusive {
+                // Made only where its guard can be used, so that a lock that is refused leaves nothing behind.
+                try TokenReservation.check(for: name, in: directory)
+                return try doing("open it") { () throws(SystemError) in
+                    try OpenLockFile(try directory.open(name, .readWriteOrCreate(permissions: 0o600)))
+                }
+            }
             // A reader may be allowed to read the lock file only, and flock(2) is content with that.
             if mode == .shared, family == .flock, error.isAny(of: EACCES, EROFS) {
                 return try doing("open it") { () throws(SystemError) in

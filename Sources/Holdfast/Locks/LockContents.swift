@@ -7,12 +7,12 @@ package enum LockContents: Hashable, Sendable {
     case record(LockRecord)
     case pid(Int32)
     case empty
-    /// Bytes that begin as a record does and are none: a write that was cut off, or damage.
+    /// At most ``LockRecordLayout/size`` bytes that begin as a record does and are none: a write that was cut off, or damage.
     case damaged
     /// Not a PID; why, as a clause.
     case unreadable(String)
 
-    /// Files larger than this are not lock files.
+    /// Files larger than this are not lock files, unless they begin with a record.
     package static let sizeLimit = 4096
 
     /// Reads an open lock file.
@@ -29,10 +29,10 @@ package enum LockContents: Hashable, Sendable {
 
     /// Classifies the bytes of a lock file.
     package init(_ bytes: UnsafeRawBufferPointer) {
-        if bytes.count > Self.sizeLimit {
-            self = .unreadable("is too large for a lock file")
-        } else if let record = unsafe LockRecord(bytes) {
+        if let record = unsafe LockRecord(bytes) {
             self = .record(record)
+        } else if bytes.count > Self.sizeLimit {
+            self = .unreadable("is too large for a lock file")
         } else if unsafe Self.beginsAsRecord(bytes) {
             self = .damaged
         } else if unsafe bytes.allSatisfy(isSpace) {

@@ -9,7 +9,7 @@ extension FileLock {
     public enum Attempt: ~Copyable, Sendable {
         /// The lock is held.
         case acquired(FileLock)
-        /// Somebody else holds it, or others of this process wait for it already.
+        /// Somebody else holds it, or the guard that new tokens need, or others of this process wait for it already.
         case busy(LockHolder)
     }
 }

@@ -43,7 +43,7 @@ extension LockFile {
         }
         if let other {
             file.descriptor.unlock(family.kind)
-            return .busyByRecord(other)
+            return .keptOut(other)
         }
         let template = recordTemplate()
         // Read and judged; now the file must still be the one at the path, before and after it shows us as its owner.

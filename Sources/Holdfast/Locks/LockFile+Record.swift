@@ -17,7 +17,7 @@ extension LockFile {
         if let family = previous.family, family != self.family { throw familyMismatch }
         if previous.family == nil, let other = try owner(in: LockContents.read(file.descriptor)) {
             file.descriptor.unlock(family.kind)
-            return .busyByRecord(other)
+            return .keptOut(other)
         }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it.
@@ -31,12 +31,19 @@ extension LockFile {
         if role == .fenced {
             var next = previous.token == .max ? .max : previous.token + 1
             limit = previous.limit
-            if !previous.isOfThisBoot || next >= limit {
+            // A record older than a token that we have had: an earlier copy of the file was put back.
+            let newest = site.newestToken
+            if !previous.isOfThisBoot || next >= limit || next <= newest {
                 guard mayFlush else {
                     release(file.descriptor, ofBothFamilies: previous.family == nil)
                     return .busy(file)
                 }
-                (next, limit) = try TokenReservation.reserve(above: previous.token, for: name, in: directory)
+                switch try TokenReservation.reserve(above: max(previous.token, newest), for: name, in: directory) {
+                case .reserved(let first, let end): (next, limit) = (first, end)
+                case .busy(let other):
+                    release(file.descriptor, ofBothFamilies: previous.family == nil)
+                    return .keptOut(other)
+                }
             }
             token = FencingToken(next)
         }
@@ -49,6 +56,7 @@ extension LockFile {
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
+        if let token { site.newestToken = token.value }
         return .acquired(
             FileLock(
                 file,

@@ -19,12 +19,19 @@ package struct LockGuard: ~Copyable {
         file.descriptor.unlock(.flock)
     }
 
-    /// Opens, or makes, and locks the guard.
+    /// What became of an attempt.
+    package enum Attempt: ~Copyable {
+        case acquired(LockGuard)
+        /// Somebody holds it: who, as far as that can be seen.
+        case busy(LockHolder)
+    }
+
+    /// Opens, or makes, and locks the guard, if nobody holds it.
     ///
-    /// Whoever holds it needs it for microseconds, or for the length of a flush.
+    /// Whoever follows the rules needs it for microseconds, or for the length of a flush; a stranger may hold it for ever.
     ///
-    /// - Throws: ``LockError`` `.timedOut` after ten seconds, `.refused`, `.unsupported`, `.systemFailure`.
-    package static func acquire(for name: FileName, in directory: Directory) throws(LockError) -> LockGuard {
+    /// - Throws: ``LockError`` `.refused`, `.unsupported`, `.compromised`, `.systemFailure`.
+    package static func tryAcquire(for name: FileName, in directory: Directory) throws(LockError) -> Attempt {
         guard let companion = name.companion("guard") else {
             throw LockError(
                 .refused,
@@ -33,31 +40,47 @@ package struct LockGuard: ~Copyable {
             )
         }
         let path = directory.path(of: companion)
-        return LockGuard(try open(companion, in: directory, path: path), path: path)
-    }
-
-    private static func open(
-        _ name: FileName,
-        in directory: Directory,
-        path: String
-    ) throws(LockError) -> OpenLockFile {
-        let deadline = ContinuousClock.now + .seconds(10)
-        while true {
+        // Each turn after the first needs somebody to have replaced what is never deleted, within microseconds.
+        for _ in 0..<1000 {
             let file: OpenLockFile
             do throws(SystemError) {
-                file = try OpenLockFile(try directory.open(name, .readWriteOrCreate(permissions: 0o600)))
+                file = try OpenLockFile(try directory.open(companion, .readWriteOrCreate(permissions: 0o600)))
             } catch {
                 throw LockError(error, path: path, while: "open it")
             }
             do throws(SystemError) {
-                if try file.descriptor.tryLock(.flock, exclusive: true), try file.isNamed(name, in: directory) {
-                    return file
-                }
+                let isLocked = try file.descriptor.tryLock(.flock, exclusive: true)
+                guard try file.isNamed(companion, in: directory) else { continue }
+                if isLocked { return .acquired(LockGuard(file, path: path)) }
             } catch {
                 throw LockError.cannotLock(error, path: path)
             }
-            if ContinuousClock.now > deadline {
-                throw LockError(.timedOut, path: path, reason: "somebody holds it for more than ten seconds")
+            var holder = LockHolder.find(file.descriptor)
+            holder.note = "the holder of its guard '\(path)'"
+            return .busy(holder)
+        }
+        throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
+    }
+
+    /// The same, but waits while somebody holds it.
+    ///
+    /// For a thread that may sleep.
+    ///
+    /// - Throws: ``LockError`` `.timedOut` after ten seconds, or as ``tryAcquire(for:in:)``.
+    package static func acquire(for name: FileName, in directory: Directory) throws(LockError) -> LockGuard {
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            switch try tryAcquire(for: name, in: directory) {
+            case .acquired(let held): return held
+            case .busy(let holder):
+                if ContinuousClock.now > deadline {
+                    throw LockError(
+                        .timedOut,
+                        path: directory.path(of: name),
+                        reason: "its guard was busy for ten seconds",
+                        holder: holder
+                    )
+                }
             }
             hf_wait_readable(-1, -1, 200_000)
         }

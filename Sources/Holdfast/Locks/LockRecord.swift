@@ -131,10 +131,13 @@ package struct LockRecordSummary: Sendable {
     package let family: LockFile.Family
     let line2: Int
 
-    /// Nil if the bytes are not a whole record with the right checksum.
+    /// Nil if the bytes do not begin with a whole record that has the right checksum.
+    ///
+    /// What follows it, somebody appended: it says nothing about the lock.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         typealias Layout = LockRecordLayout
-        guard bytes.count == Layout.size else { return nil }
+        guard bytes.count >= Layout.size else { return nil }
+        let bytes = unsafe UnsafeRawBufferPointer(rebasing: bytes.prefix(Layout.size))
         guard let end = unsafe bytes.prefix(12).firstIndex(of: UInt8(ascii: "\n")), end > 0 else { return nil }
         line2 = end + 1
         let line2 = line2
@@ -158,10 +161,10 @@ package struct LockRecordSummary: Sendable {
 }
 
 extension LockRecord {
-    /// Reads a whole record, or nil if the bytes are none or do not fit their checksum.
+    /// Reads the record that the bytes begin with, or nil if that is none or does not fit its checksum.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard let summary = unsafe LockRecordSummary(bytes) else { return nil }
-        let text = unsafe String(decoding: bytes[summary.line2...], as: UTF8.self)
+        let text = unsafe String(decoding: bytes[summary.line2..<LockRecordLayout.size], as: UTF8.self)
         guard let labelStart = text.firstRange(of: " label=") else { return nil }
         var fields: [Substring: Substring] = [:]
         for field in text[..<labelStart.lowerBound].split(separator: " ") {

@@ -31,6 +31,7 @@ package final class LockSite: Sendable {
     private let key: Key
     private let state = Mutex(State())
     private let waiterCount = Atomic(0)
+    private let lastToken = Atomic<UInt64>(0)
 
     private init(_ key: Key) {
         self.key = key
@@ -64,6 +65,14 @@ package final class LockSite: Sendable {
 }
 
 extension LockSite {
+    /// The last token that this process had of this lock.
+    ///
+    /// To be set by the lock's holder alone.
+    var newestToken: UInt64 {
+        get { lastToken.load(ordering: .relaxed) }
+        set { lastToken.store(newValue, ordering: .relaxed) }
+    }
+
     /// How many of this process wait.
     package var waitingCount: Int { waiterCount.load(ordering: .acquiring) }
 

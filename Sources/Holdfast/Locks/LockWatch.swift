@@ -12,6 +12,8 @@ final class LockWatch {
 
     private let site: LockSite
     private var candidate: OpenLockFile?
+    /// Who keeps the waiters out, if that is not a holder of the lock.
+    private var obstacle: LockHolder?
     /// The inotify watch, nil if there is none.
     private(set) var descriptor: Int32?
     /// Something happened: attempt now, and if the lock is still busy, again soon.
@@ -44,7 +46,7 @@ final class LockWatch {
         if isDue { retries = 0 }
         isDue = false
         for waiter in site.expire() {
-            let holder = waiter.file.holderNow()
+            let holder = obstacle ?? waiter.file.holderNow()
             let path = waiter.file.path
             waiter.settle(failing: LockError(.timedOut, path: path, reason: "the deadline passed", holder: holder))
         }
@@ -57,9 +59,11 @@ final class LockWatch {
                 switch try waiter.file.attempt(waiter.mode, holder: waiter.holder, reusing: reused) {
                 case .acquired(let lock): conclude(waiter, with: lock)
                 case .busy(let file):
+                    obstacle = nil
                     candidate = file
                     if isToWait(waiter, isWatched: descriptor != nil) { return .waiting }
-                case .busyByRecord:
+                case .keptOut(let other):
+                    obstacle = other
                     // The attempt has closed the file, which the watch would take for a release, again and again.
                     unwatch(inotify)
                     if isToWait(waiter, isWatched: false) { return .waiting }

@@ -43,8 +43,8 @@ extension PIDFile {
     /// About 45 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
     ///
     /// - Returns: What was found and done.
-    /// - Throws: ``LockError`` `.systemFailure`, `.unsupported` or `.timedOut` (the guard); the file is left alone then, or
-    ///   gone if its removal was begun.
+    /// - Throws: ``LockError`` `.systemFailure`, `.unsupported`, and for the guard `.refused`, `.compromised` or `.timedOut`
+    ///   (after ten seconds, which it may block); the file is left alone then, or gone if its removal was begun.
     public func removeIfStale() throws(LockError) -> StaleCleanup {
         let first = try examine()
         // Without a proof of death there is nothing to do, and no reason to make a guard.

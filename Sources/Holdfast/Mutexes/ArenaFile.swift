@@ -16,7 +16,7 @@ internal import _HoldfastCShims
 
 /// The mapped file of an arena, of which this process is a member.
 @safe
-struct ArenaFile {
+package struct ArenaFile {
     nonisolated(unsafe) let member: UnsafeMutablePointer<hf_member>
     nonisolated(unsafe) let base: UnsafeMutableRawPointer
     let layout: ArenaLayout
@@ -25,6 +25,7 @@ struct ArenaFile {
 
     static let publishingSuffix = "publishing"
 
+    /// The mutexes, one after another.
     func cell(_ index: Int) -> UnsafeMutablePointer<MutexCell> {
         unsafe (base + ArenaLayout.cells + index * MutexCell.size).assumingMemoryBound(to: MutexCell.self)
     }
@@ -241,7 +242,8 @@ extension ArenaFile {
             let reason = "a process uses it that sees another boot id than this one"
             throw LockError(.unsupported, path: path, reason: reason)
         }
-        let isNew = unsafe epoch.pointee.load(ordering: .relaxed) == 0
+        // Until the first adoption is complete, so that one after a crash in the middle makes the name durable too.
+        let isNew = unsafe bootID.allSatisfy { $0 == 0 }
         let epoch = try beginEpoch()
         if isNew { try syncEntry(in: directory) }
         for index in 0..<layout.count {
@@ -272,7 +274,7 @@ extension ArenaFile {
             }
             let slot = unsafe slot(index)
             let last = unsafe slot.pointee.generation.load(ordering: .relaxed)
-            let generation = (last + 1) % MutexWord.generations
+            let generation = (last &+ 1) % MutexWord.generations
             // Words of the earliest generations must not come to life again when the count begins anew.
             if generation == 0 {
                 for cell in 0..<layout.count { unsafe self.cell(cell).pointee.buryHolder(inSlot: index) }

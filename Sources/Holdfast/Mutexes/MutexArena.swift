@@ -107,17 +107,18 @@ public final class MutexArena: Sendable {
 }
 
 extension MutexArena {
-    /// Begins a new epoch for a mutex whose count of acquisitions is at its end.
-    func renew(_ cell: borrowing MutexCell) throws(LockError) {
+    /// Begins a new epoch for a mutex whose count of acquisitions is at its end, unless its word has changed.
+    ///
+    /// - Parameter seen: A word that nobody can take: free, or of a dead holder, with the last count.
+    func renew(_ cell: borrowing MutexCell, _ seen: MutexWord) throws(LockError) {
         var failure: LockError?
         maintenance.withLock { _ in
             do throws(LockError) {
                 let descriptor = unsafe file.member.pointee.descriptor
                 try ArenaFile.lockMaintenance(descriptor, path)
                 defer { _ = hf_ofd_release_range(descriptor, 0, 1) }
-                let word = MutexWord(raw: cell.word.load(ordering: .acquiring))
-                // Nobody can take it, so the word stays as it is for as long as we have the maintenance lock.
-                if word.isUsedUp { cell.restart(epoch: try file.beginEpoch()) }
+                // Looked at under the lock: nobody else can have buried, renewed and let it be taken since.
+                if cell.word.load(ordering: .acquiring) == seen.raw { cell.restart(epoch: try file.beginEpoch()) }
             } catch {
                 failure = error
             }

@@ -3,7 +3,7 @@
 // The bytes of one mutex, and of a slot, in the mapped file. docs/file-format.md has the same table.
 //
 // Invariants: `word` and `published` are changed by every process at any time; `epoch` and `deadToken` only by one that
-// holds the maintenance lock while nobody can take the mutex, `deadToken` also by one that buries a holder. All are atomic.
+// holds the maintenance lock, `epoch` while nobody can take the mutex. All are atomic.
 
 public import Synchronization
 
@@ -24,7 +24,7 @@ struct MutexCell: ~Copyable {
     /// The token of the holder that died, if the word says that one has.
     let deadToken: Atomic<UInt64>
     /// What the holders tell each other and those who only look; 0 at the start of every boot.
-    let published: Atomic<UInt64>
+    @usableFromInline let published: Atomic<UInt64>
     private let unusedToo: UInt64
 
     static let size = 64
@@ -37,14 +37,15 @@ extension MutexCell {
     }
 
     /// Says of a mutex whose holder has died that it has, for whoever takes it next; false if the word has changed.
+    ///
+    /// Under the maintenance lock: a token stored late would overwrite that of a later death.
     @discardableResult
-    func bury(_ seen: MutexWord) -> Bool {
-        // Two that bury the same word store the same token; the word cannot come back while one of them is at it.
+    private func bury(_ seen: MutexWord) -> Bool {
         deadToken.store(token(of: seen), ordering: .releasing)
         return replace(seen, by: seen.buried)
     }
 
-    /// The same for every holder that had a slot.
+    /// Buries every holder that had a slot.
     ///
     /// Under the maintenance lock, by the slot's new owner before its first acquisition.
     func buryHolder(inSlot slot: Int) {
@@ -68,12 +69,15 @@ extension MutexCell {
     ///
     /// The stores are in this order so that a crash between any two loses nothing to whoever begins again.
     func restart(epoch: UInt32) {
-        let seen = MutexWord(raw: word.load(ordering: .relaxed))
-        if case .slot = seen.holder { bury(seen) }
+        var seen = MutexWord(raw: word.load(ordering: .relaxed))
+        // Somebody may set a flag meanwhile.
+        while case .slot = seen.holder {
+            bury(seen)
+            seen = MutexWord(raw: word.load(ordering: .relaxed))
+        }
         earlierAcquisitions.wrappingAdd(UInt64(seen.count), ordering: .relaxed)
         self.epoch.store(epoch, ordering: .releasing)
-        let left: MutexWord = seen.holder == .nobody ? MutexWord(raw: 0) : seen.buried
-        word.store(left.renewed.raw, ordering: .releasing)
+        word.store(seen.holder == .nobody ? 0 : seen.renewed.raw, ordering: .releasing)
     }
 }
 

@@ -23,8 +23,10 @@ struct MutexContender {
     let mutex: SharedMemoryMutex
     private let start = hf_monotonic()
     private var hasWaited = false
-    /// A slot and its generation of which the kernel has said that nobody has it: dead for certain.
-    private var dead: UInt32?
+    /// The word of an acquisition whose holder is dead for certain: the kernel has said that nobody has its slot.
+    ///
+    /// With the count: slot and generation alone come back in the course of half a million processes.
+    private var dead: MutexWord?
     /// What the word was when it last was not to be had.
     private(set) var seen = MutexWord(raw: 0)
     /// How long to sleep now.
@@ -43,7 +45,7 @@ struct MutexContender {
             }
             seen = unsafe MutexWord(raw: mutex.cell.pointee.word.load(ordering: .acquiring))
             if seen.isUsedUp {
-                try unsafe arena.renew(mutex.cell.pointee)
+                try unsafe arena.renew(mutex.cell.pointee, seen)
                 continue
             }
             var deadToken: UInt64 = 0
@@ -53,13 +55,13 @@ struct MutexContender {
             case .dead:
                 deadToken = unsafe mutex.cell.pointee.deadToken.load(ordering: .acquiring)
             case .slot(let slot, let generation):
-                if dead != seen.owner, arena.file.isCurrent(slot, generation) {
+                if dead != seen.unflagged, arena.file.isCurrent(slot, generation) {
                     if try !mark(mayWait) { continue }
                     return nil
                 }
                 deadToken = unsafe mutex.cell.pointee.token(of: seen)
                 if seen.count == MutexWord.lastCount {
-                    unsafe mutex.cell.pointee.bury(seen)
+                    try unsafe arena.renew(mutex.cell.pointee, seen)
                     continue
                 }
             }
@@ -100,7 +102,7 @@ struct MutexContender {
         let word = unsafe MutexWord(raw: mutex.cell.pointee.word.load(ordering: .acquiring))
         guard case .slot(let slot, _) = word.holder, word.owner != mutex.ownWord else { return }
         // Whoever wrote the word had the slot's byte then and until its end; now nobody has.
-        if !mutex.arena.file.isTaken(slot) { dead = word.owner }
+        if !mutex.arena.file.isTaken(slot) { dead = word.unflagged }
     }
 
     /// The last attempt, after a look, when there is no more time.

@@ -73,6 +73,9 @@ package struct MutexWord: Hashable, Sendable {
         MutexWord(futex: futex | flags, count: count)
     }
 
+    /// The word as its holder wrote it: slot, generation and count.
+    package var unflagged: MutexWord { MutexWord(futex: owner, count: count) }
+
     /// The word once its holder has let go: free, or free for somebody who waits.
     package var released: MutexWord {
         MutexWord(futex: isReserved ? Self.waiting | Self.reserved : 0, count: count)

@@ -33,6 +33,8 @@ public struct SharedMemoryMutex: Sendable {
         @inlinable public var abandoned: FencingToken? { deadToken == 0 ? nil : FencingToken(deadToken) }
     }
 
+    /// Its number in the arena.
+    public let index: Int
     @usableFromInline let arena: MutexArena
     @usableFromInline nonisolated(unsafe) let cell: UnsafeMutablePointer<MutexCell>
     /// What an acquisition of this process writes, 0 if it may make none; and what its guards expect to find.
@@ -40,6 +42,7 @@ public struct SharedMemoryMutex: Sendable {
     @usableFromInline nonisolated(unsafe) let owner: UnsafeMutablePointer<Atomic<UInt32>>
 
     init(_ arena: MutexArena, _ index: Int) {
+        self.index = index
         self.arena = arena
         unsafe cell = unsafe arena.file.cell(index)
         unsafe (acquirer, owner) = unsafe arena.file.words
@@ -235,7 +238,7 @@ extension SharedMemoryMutex {
             let count = unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed)).count
             let earlier = unsafe cell.pointee.earlierAcquisitions.load(ordering: .relaxed)
             return unsafe Statistics(
-                acquisitions: earlier + UInt64(count),
+                acquisitions: earlier &+ UInt64(count),
                 contended: cell.pointee.contended.load(ordering: .relaxed),
                 abandoned: cell.pointee.abandoned.load(ordering: .relaxed)
             )
@@ -243,8 +246,8 @@ extension SharedMemoryMutex {
     }
 
     /// What the last holder that had something to tell has told; 0 after a reboot, and in a forked child.
-    package var published: UInt64 {
-        guard ownWord != 0 else { return 0 }
+    @inlinable package var published: UInt64 {
+        guard unsafe owner.pointee.load(ordering: .relaxed) != 0 else { return 0 }
         return unsafe cell.pointee.published.load(ordering: .acquiring)
     }
 }

@@ -12,7 +12,7 @@ struct PublishedState: Hashable, Sendable {
     /// How many saves after it failed in a way that left its successor's generation in doubt.
     var failures: UInt64 = 0
 
-    /// Bit 0: flushed. Bits 1 to 15: failures. The rest: generation.
+    // Bit 0: flushed. Bits 1 to 15: failures. The rest: generation.
     private static let shift = 16
     private static let mostFailures: UInt64 = (1 << 15) - 1
 

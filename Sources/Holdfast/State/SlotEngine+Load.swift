@@ -11,7 +11,7 @@ extension SlotEngine {
         // Each turn after the first needs somebody to have saved or replaced the file meanwhile.
         for _ in 0..<1000 {
             guard let file = try file(operation) else { return nil }
-            guard let sidecar = try? sidecar() else { return try loadDirectly(file, operation) }
+            guard let sidecar = sidecarOfReader() else { return try loadDirectly(file, operation) }
             let word = sidecar.published
             if let published = PublishedState(word: word), published.isFlushed || !durable {
                 let generation = published.generation

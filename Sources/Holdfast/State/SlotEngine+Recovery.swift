@@ -25,6 +25,7 @@ extension SlotEngine {
     ///   - operation: For messages; a load puts up with a file that cannot be written to.
     ///   - flushing: Whether also a state that was saved without a flush has to be made durable.
     /// - Returns: What was found.
+    /// - Throws: ``StateError`` if there is no sound state, or it cannot be made durable.
     func recover(
         _ file: OpenSlots,
         _ lock: borrowing TwoSlotSidecar.Lock,

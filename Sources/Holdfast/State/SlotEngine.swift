@@ -119,6 +119,13 @@ extension SlotEngine {
         return sidecar
     }
 
+    /// The same for a reader, who makes none: it would belong to the reader, and the writers might not open it.
+    func sidecarOfReader() -> TwoSlotSidecar? {
+        if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
+        guard let found = try? files.directory.status(of: names.arena), found.kind == .regular else { return nil }
+        return try? sidecar()
+    }
+
     /// Waits for its turn among the writers of the two-slot file.
     func lock(
         _ operation: StateError.Operation,

@@ -65,11 +65,17 @@ extension StateError: CustomStringConvertible {
         case .newerFormat, .newerSchema: "Use the newer version of the program, or restore a backup from before it."
         case .missingMigration: "Give the state file a migration for each schema since."
         case .wrongStore: "Somebody put another store's file here: put the right one back."
-        case .tooLarge: "Raise maximumLength if that is what you expect."
+        case .tooLarge:
+            """
+            The limit keeps a damaged or foreign file from exhausting memory; only a program that sets a larger one \
+            (StateOptions.maximumLength) goes beyond it.
+            """
         case .conflict: "Load it again and decide anew."
         case .fenced: "Stop: another holder of the lock has taken over."
+        case .outcomeUnknown:
+            "Look at the kernel's log, and save again when the device works: that writes everything anew."
         case .latched: "Look at the kernel's log, and open the state file anew before saving again."
-        case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable, .outcomeUnknown: cause?.advice
+        case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable: cause?.advice
         default: nil
         }
     }

@@ -93,11 +93,10 @@ public struct StateError: Error, Sendable {
         /// generation is ``StateError/found``; the next save that succeeds settles it. Saving again is the way to try
         /// again: it writes everything anew.
         public static let outcomeUnknown = Code(value: .outcomeUnknown)
-        /// Flushes of this two-slot file have failed before, three times in a row or because the file system is
-        /// read-only now, the last one at ``StateError/cause``: this `StateFile` saves no more. Make a new one to try
-        /// again.
+        /// Flushes of this two-slot file have failed before, the last one at ``StateError/cause``, so nothing is saved.
         ///
-        /// Nothing was changed.
+        /// That is three times in a row, or once because the file system is read-only by now. Make a new `StateFile` to
+        /// try again. Nothing was changed.
         public static let latched = Code(value: .latched)
 
         /// The name, for example `notSaved`.

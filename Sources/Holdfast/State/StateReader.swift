@@ -18,9 +18,11 @@
 /// than Holdfast, which a reader of a two-slot file notices at the next save only.
 public struct StateReader<Value>: ~Copyable {
     private let file: StateFile<Value>
-    private var word: UInt64 = 0
-    private var published: SharedMemoryMutex?
-    private var last: (value: Value, report: LoadReport, frame: SealedHeader)?
+    /// What was published when the value was read; 0 if the value is not to be returned again.
+    @usableFromInline var word: UInt64 = 0
+    @usableFromInline var mutex: SharedMemoryMutex?
+    @usableFromInline var value: Value?
+    private var last: (report: LoadReport, frame: SealedHeader)?
 
     init(_ file: StateFile<Value>) {
         self.file = file
@@ -32,36 +34,42 @@ public struct StateReader<Value>: ~Copyable {
     ///
     /// - Returns: The value, as any load would at this moment.
     /// - Throws: ``StateError`` as ``StateFile/load(orPrevious:durable:)``.
+    @inlinable
     public mutating func read() throws(StateError) -> Value {
-        // 0 is never kept: it says that nothing is known, also in a forked child.
-        if let published, word != 0, published.published == word, let last { return last.value }
-        return try readWithReport().value
+        // What is published is 0 in a forked child, which has no mapping to look at.
+        if word != 0, let mutex, mutex.published == word, let value { return value }
+        return try readAgain()
     }
 
     /// The state, and where it came from.
     ///
-    /// Costs what ``read()`` does.
+    /// Costs what ``read()`` does, and a copy of the report.
     ///
     /// - Returns: The value and the report of the load that read it.
     /// - Throws: ``StateError`` as ``read()``.
     public mutating func readWithReport() throws(StateError) -> (value: Value, report: LoadReport) {
-        if let published, word != 0, published.published == word, let last { return (last.value, last.report) }
-        if let last, last.report.strategy == .replace, file.engine.files.isStill(last.frame) {
-            return (last.value, last.report)
-        }
+        let value = try read()
+        guard let report = last?.report else { preconditionFailure("a value comes with its report") }
+        return (value, report)
+    }
+
+    @usableFromInline
+    mutating func readAgain() throws(StateError) -> Value {
+        if let value, let last, last.report.strategy == .replace, file.engine.files.isStill(last.frame) { return value }
         word = 0
         let loaded = try file.engine.load(.loading, orPrevious: false, durable: false)
         let (value, report) = try file.decoded(loaded)
-        last = (value, report, loaded.state.frame)
-        // Only what was read in full is kept for the word that tells of it.
-        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = try? file.engine.slots.sidecar() {
+        self.value = value
+        last = (report, loaded.state.frame)
+        // Only what is sound is kept for the word that tells of it.
+        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = file.engine.slots.sidecarOfReader() {
             let word = sidecar.published
             if PublishedState(word: word)?.generation == loaded.state.header.generation {
-                published = sidecar.mutex
+                mutex = sidecar.mutex
                 self.word = word
             }
         }
-        return (value, report)
+        return value
     }
 }
 

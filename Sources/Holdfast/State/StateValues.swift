@@ -12,7 +12,9 @@
 /// Cost: while the state does not change, twenty looks per second, each a load from memory for a two-slot file, and four
 /// system calls for one of the other strategy.
 public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
+    /// The values.
     public typealias Element = Value
+    /// What a load throws.
     public typealias Failure = StateError
 
     let file: StateFile<Value>
@@ -51,7 +53,7 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
 
         /// The value, if it is another one than the last.
         private mutating func look() throws(StateError) -> Value? {
-            let sidecar = file.engine.slots.hasFile ? try? file.engine.slots.sidecar() : nil
+            let sidecar = file.engine.slots.hasFile ? file.engine.slots.sidecarOfReader() : nil
             let word = sidecar?.published ?? 0
             if let seen {
                 if word != 0, seen.word == word { return nil }

@@ -12,6 +12,10 @@ extension SystemError {
             "The disk is full: make room for a second copy of the state, which is written beside the old one."
         case EDQUOT:
             "The disk quota is used up: make room for a second copy of the state, which is written beside the old one."
+        case EFBIG:
+            """
+            The state is larger than this process may write (ulimit -f), or than the file system takes: raise the limit.
+            """
         case EROFS:
             """
             The file system is read-only: it was mounted so, or the kernel made it so after an I/O error, which its log \

@@ -29,9 +29,12 @@ int hf_floor_mutex(struct hf_floor_page *page, size_t count);
 /* flock(2) LOCK_EX and LOCK_UN of an open descriptor; -1 with errno. */
 int hf_floor_flock(int descriptor, size_t count);
 
-/* The two ends of a bare futex ping-pong at the page's word: waits until it is `mine`, stores `yours`, wakes. Whoever begins
-   passes first. Returns when it has had `count` turns. */
-void hf_floor_ping_pong(struct hf_floor_page *page, uint32_t mine, uint32_t yours, size_t count);
+/* What a mutex guards in a benchmark: a number in the page, counted up in two steps. Returns the number before. */
+uint64_t hf_floor_count(struct hf_floor_page *page);
+
+/* One turn of a bare futex ping-pong at the page's word: waits until it is `mine`, stores `yours`, wakes. A new page's word
+   is 0. */
+void hf_floor_pass(struct hf_floor_page *page, uint32_t mine, uint32_t yours);
 
 #pragma clang assume_nonnull end
 #endif

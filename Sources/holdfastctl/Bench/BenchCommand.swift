@@ -18,7 +18,8 @@ struct BenchCommand: ParsableCommand {
 
             JSON keys: work, nanoseconds, floor, floorNanoseconds, ratio, spread, met (whether the goal is; null if \
             there is none), and for durable saves flushes and floorFlushes per save (null if they cannot be counted). \
-            lock.idleWait is in nanoseconds of processor time per second of waiting.
+            lock.idleWait is in nanoseconds of processor time per second of waiting, mutex.leastServed in nanoseconds per \
+            second of which the thread that was served most has all.
 
             Examples:
               holdfastctl bench
@@ -54,42 +55,46 @@ struct BenchCommand: ParsableCommand {
         let effort: Effort = trial ? .trial : .full
         let mount = Mount(of: ground.path)
         let flushes = FlushCounter(of: ground.directory, on: mount)
-        let work: [(name: String, measure: () throws -> BenchRow)] = [
-            ("lock.exclusive", { try LockRows.uncontended(.exclusive, ground, effort) }),
-            ("lock.shared", { try LockRows.uncontended(.shared, ground, effort) }),
-            ("lock.handover", { try HandoverRows.handover(ground, effort) }),
-            ("lock.recovery", { try HandoverRows.recovery(ground, effort) }),
-            ("lock.idleWait", { try HandoverRows.idleWait(ground, effort) }),
-            ("mutex.uncontended", { try MutexRows.besideExchange(ground, effort) }),
-            ("mutex.uncontended.pthread", { try MutexRows.besidePthread(ground, effort) }),
-            ("mutex.uncontended.flock", { try MutexRows.besideFlock(ground, effort) }),
-            ("state.save.replace.4KiB", { try StateRows.save(.powerLoss, ground, flushes, effort) }),
-            ("state.save.replace.4KiB.processCrash", { try StateRows.save(.processCrash, ground, nil, effort) }),
+        let work: [(name: String, measure: () throws -> [BenchRow])] = [
+            ("lock.exclusive", { [try LockRows.uncontended(.exclusive, ground, effort)] }),
+            ("lock.shared", { [try LockRows.uncontended(.shared, ground, effort)] }),
+            ("lock.handover", { [try HandoverRows.ofLocks(ground, effort)] }),
+            ("lock.recovery", { [try HandoverRows.ofDeadLocks(ground, effort)] }),
+            ("lock.idleWait", { [try HandoverRows.idleWait(ground, effort)] }),
+            ("mutex.uncontended", { [try MutexRows.besideExchange(ground, effort)] }),
+            ("mutex.uncontended.pthread", { [try MutexRows.besidePthread(ground, effort)] }),
+            ("mutex.uncontended.flock", { [try MutexRows.besideFlock(ground, effort)] }),
+            ("mutex.contended", { [try ContentionRows.throughput(ground, effort)] }),
+            ("mutex.leastServed", { try ContentionRows.fairness(ground, effort) }),
+            ("mutex.handover", { [try HandoverRows.ofMutexes(ground, effort)] }),
+            ("mutex.recovery", { [try HandoverRows.ofDeadMutexes(ground, effort)] }),
+            ("state.save.replace.4KiB", { [try StateRows.save(.powerLoss, ground, flushes, effort)] }),
+            ("state.save.replace.4KiB.processCrash", { [try StateRows.save(.processCrash, ground, nil, effort)] }),
             (
                 "state.save.two-slot.4KiB",
-                { try StateRows.saveInPlace("4KiB", length: 4 << 10, ground, flushes, effort) }
+                { [try StateRows.saveInPlace("4KiB", length: 4 << 10, ground, flushes, effort)] }
             ),
             (
                 "state.save.two-slot.64KiB",
-                { try StateRows.saveInPlace("64KiB", length: 64 << 10, ground, flushes, effort) }
+                { [try StateRows.saveInPlace("64KiB", length: 64 << 10, ground, flushes, effort)] }
             ),
             (
                 "state.save.two-slot.1MiB",
-                { try StateRows.saveInPlace("1MiB", length: 1 << 20, ground, flushes, effort) }
+                { [try StateRows.saveInPlace("1MiB", length: 1 << 20, ground, flushes, effort)] }
             ),
-            ("state.read.unchanged", { try StateRows.readUnchanged(ground, effort) }),
-            ("state.load.4KiB", { try StateRows.load(ground, effort) }),
-            ("checksum.4KiB", { try StateRows.checksum("4KiB", length: 4 << 10, effort) }),
-            ("checksum.1MiB", { try StateRows.checksum("1MiB", length: 1 << 20, effort) }),
+            ("state.read.unchanged", { [try StateRows.readUnchanged(ground, effort)] }),
+            ("state.load.4KiB", { [try StateRows.load(ground, effort)] }),
+            ("checksum.4KiB", { [try StateRows.checksum("4KiB", length: 4 << 10, effort)] }),
+            ("checksum.1MiB", { [try StateRows.checksum("1MiB", length: 1 << 20, effort)] }),
         ]
         var rows: [BenchRow] = []
         for (index, (name, measure)) in work.enumerated() {
             progress("\(index + 1)/\(work.count) \(name)")
-            let row = try measure()
-            rows.append(row)
+            let measured = try measure()
+            rows += measured
             if json.isOn {
                 progress(nil)
-                try Output.line(row.json)
+                for row in measured { try Output.line(row.json) }
             }
         }
         progress(nil)

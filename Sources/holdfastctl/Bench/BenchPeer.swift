@@ -19,6 +19,12 @@ enum LockImplementation: String, ExpressibleByArgument, CaseIterable {
     case holdfast
     /// The floor: a blocking flock(2).
     case kernel
+    /// A ``SharedMemoryMutex``.
+    case mutex
+    /// A robust pthread mutex that processes share.
+    case pthread
+    /// A bare futex, of which the first process passes the turn to the second.
+    case futex
 }
 
 struct BenchPeer: ParsableCommand {
@@ -34,6 +40,8 @@ struct BenchPeer: ParsableCommand {
         case waiter
         /// Takes the lock, answers, and keeps it until it is killed.
         case holder
+        /// For each byte: contends for the lock, as ``Contention`` says, and answers what it got.
+        case contender
     }
 
     @Argument var role: Role
@@ -43,6 +51,14 @@ struct BenchPeer: ParsableCommand {
     func run() throws {
         let lock = try BenchLock(implementation, path)
         switch role {
+        case .contender:
+            let counter = try BenchLock.counter(beside: path)
+            var request = Contention.Request()
+            while unsafe withUnsafeMutableBytes(of: &request, { unsafe read(0, $0.baseAddress, $0.count) == $0.count })
+            {
+                let got = try Contention.run(request, lock, counter)
+                try answer(got.total, got.least, got.most, got.longestWait)
+            }
         case .waiter:
             while readByte() {
                 let before = Clock.processorTime
@@ -65,37 +81,100 @@ struct BenchPeer: ParsableCommand {
         return unsafe read(0, &byte, 1) == 1
     }
 
-    private func answer(_ granted: UInt64, _ processorTime: UInt64) throws {
-        try StandardStreams.write(unsafe [granted, processorTime].withUnsafeBytes { unsafe Array($0) })
+    private func answer(_ numbers: UInt64...) throws {
+        try StandardStreams.write(unsafe numbers.withUnsafeBytes { unsafe Array($0) })
     }
 }
 
-/// A lock of either kind.
-struct BenchLock {
-    private let file: LockFile?
+/// A lock of one of the kinds.
+struct BenchLock: Sendable {
+    private enum Kind {
+        case file(LockFile)
+        case kernel
+        case mutex(SharedMemoryMutex)
+        case pthread(FloorPage)
+        case futex(FloorPage)
+    }
+
+    private let kind: Kind
     private let directory: Directory
     private let name: FileName
 
     init(_ implementation: LockImplementation, _ path: String) throws {
         (directory, name) = try Directory.resolve(path)
-        file = implementation == .holdfast ? try LockFile(name, in: directory) : nil
+        kind =
+            switch implementation {
+            case .holdfast: .file(try LockFile(name, in: directory))
+            case .kernel: .kernel
+            case .mutex: .mutex(try MutexArena(name, in: directory, count: 1)[0])
+            case .pthread: .pthread(try FloorPage(name, in: directory))
+            case .futex: .futex(try FloorPage(name, in: directory))
+            }
     }
 
-    /// A held lock of either kind.
-    struct Held: ~Copyable {
-        fileprivate var lock: FileLock?
-        fileprivate let descriptor: Int32
+    /// What a lock guards that is contended for.
+    static func counter(beside path: String) throws -> FloorPage {
+        let (directory, name) = try Directory.resolve("\(path).counter")
+        return try FloorPage(name, in: directory)
+    }
+
+    /// A held lock of one of the kinds.
+    enum Held: ~Copyable {
+        case file(FileLock)
+        case kernel(Int32)
+        case mutex(SharedMemoryLock)
+        case pthread(FloorPage)
+        case turn(FloorPage)
+        case nothing
 
         consuming func release() throws {
-            if let lock = lock.take() { try lock.release() } else { close(descriptor) }
+            switch consume self {
+            case .file(let lock): try lock.release()
+            case .kernel(let descriptor): close(descriptor)
+            case .mutex(let lock): try lock.release()
+            case .pthread(let page): try page.unlock()
+            case .turn(let page): page.pass(mine: 0, yours: 1)
+            case .nothing: break
+            }
         }
     }
 
     /// Waits until it is granted.
     func wait() throws -> Held {
-        if let file { return Held(lock: try file.lock(), descriptor: -1) }
-        let descriptor = unsafe hf_floor_wait_for_lock(directory.descriptor.rawValue, name.description)
-        try checkFloor("flock", descriptor)
-        return Held(lock: nil, descriptor: descriptor)
+        switch kind {
+        case .file(let file): return .file(try file.lock())
+        case .kernel:
+            let descriptor = unsafe hf_floor_wait_for_lock(directory.descriptor.rawValue, name.description)
+            try checkFloor("flock", descriptor)
+            return .kernel(descriptor)
+        case .mutex(let mutex): return .mutex(try mutex.lock())
+        case .pthread(let page):
+            try page.lock()
+            return .pthread(page)
+        case .futex(let page):
+            page.pass(mine: 1, yours: 0)
+            return .nothing
+        }
+    }
+
+    /// The same for the process that has the first turn.
+    func hold() throws -> Held {
+        if case .futex(let page) = kind { return .turn(page) }
+        return try wait()
+    }
+
+    /// Waits, does the body, releases: as its users would.
+    func withLock(_ body: () -> Void) throws {
+        switch kind {
+        case .mutex(let mutex): try mutex.withLock { _ in body() }
+        case .pthread(let page):
+            try page.lock()
+            body()
+            try page.unlock()
+        default:
+            let held = try wait()
+            body()
+            try held.release()
+        }
     }
 }

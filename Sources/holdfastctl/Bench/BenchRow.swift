@@ -8,6 +8,8 @@ enum Goal {
     case ratio(Double)
     /// At most so many nanoseconds.
     case nanoseconds(Double)
+    /// At least this part of the whole.
+    case share(Double)
 }
 
 struct BenchRow {
@@ -29,7 +31,7 @@ struct BenchRow {
     /// Of saves only.
     var flushes: Flushes?
     var goal: Goal?
-    /// Whether the times are processor time per second of waiting, to be shown as a share of a processor.
+    /// Whether the times stand for a share, a second being the whole: processor time per second of waiting, for example.
     var isShare = false
 
     var ratio: Double? { floorNanoseconds > 0 ? nanoseconds / floorNanoseconds : nil }
@@ -39,6 +41,7 @@ struct BenchRow {
         switch goal {
         case .ratio(let most): ratio.map { $0 <= most }
         case .nanoseconds(let most): nanoseconds <= most
+        case .share(let least): nanoseconds >= least * 1e9
         case nil: nil
         }
     }

@@ -39,14 +39,15 @@ enum BenchTable {
 
     private static func goal(_ row: BenchRow) -> String? {
         guard let goal = row.goal, let isMet = row.isMet else { return nil }
-        let (most, found) =
+        let text =
             switch goal {
-            case .ratio(let most): ("\(decimal(most, 2)) times the floor", "\(decimal(row.ratio ?? 0, 2)) times")
-            case .nanoseconds(let most):
-                row.isShare
-                    ? (share(most), share(row.nanoseconds)) : (duration(most), duration(row.nanoseconds))
+            case .ratio(let most):
+                "\(decimal(row.ratio ?? 0, 3)) times, at most \(decimal(most, 3)) times the floor"
+            case .nanoseconds(let most) where row.isShare: "\(share(row.nanoseconds)), at most \(share(most))"
+            case .nanoseconds(let most): "\(duration(row.nanoseconds)), at most \(duration(most))"
+            case .share(let least): "\(share(row.nanoseconds)), at least \(share(least * 1e9))"
             }
-        return "\(isMet ? "met   " : "missed") \(row.work): \(found), at most \(most)"
+        return "\(isMet ? "met   " : "missed") \(row.work): \(text)"
     }
 
     private static func duration(_ nanoseconds: Double) -> String {

@@ -66,14 +66,30 @@ struct Comparison {
 /// How much time a benchmark takes, and with it how much its numbers are worth.
 struct Effort {
     /// Enough to judge by.
-    static let full = Effort(scale: 1, handovers: 100, recoveries: 15, idleMilliseconds: 3000)
+    static let full = Effort(
+        scale: 1,
+        handovers: 100,
+        recoveries: 15,
+        idleMilliseconds: 3000,
+        contentions: 5,
+        contentionMilliseconds: 100
+    )
     /// Enough to see that everything works.
-    static let trial = Effort(scale: 0.02, handovers: 3, recoveries: 1, idleMilliseconds: 100)
+    static let trial = Effort(
+        scale: 0.02,
+        handovers: 3,
+        recoveries: 1,
+        idleMilliseconds: 100,
+        contentions: 1,
+        contentionMilliseconds: 10
+    )
 
     fileprivate let scale: Double
     let handovers: Int
     let recoveries: Int
     let idleMilliseconds: Int
+    let contentions: Int
+    let contentionMilliseconds: Int
 }
 
 struct Harness {

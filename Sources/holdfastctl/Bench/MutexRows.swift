@@ -62,22 +62,38 @@ enum MutexRows {
 
 /// A page that the floors of a mutex share.
 @safe
-final class FloorPage {
-    private let page: OpaquePointer
+final class FloorPage: Sendable {
+    nonisolated(unsafe) private let page: OpaquePointer
 
-    init(_ name: String, in ground: BenchGround) throws {
-        guard let page = unsafe hf_floor_map(ground.directory.descriptor.rawValue, name) else {
+    init(_ name: FileName, in directory: Directory) throws {
+        guard let page = unsafe hf_floor_map(directory.descriptor.rawValue, name.description) else {
             throw SystemError(call: "mmap", code: errno)
         }
         unsafe self.page = unsafe page
+    }
+
+    convenience init(_ name: String, in ground: BenchGround) throws {
+        guard let name = FileName(name) else { throw SystemError(call: "openat", code: EINVAL) }
+        try self.init(name, in: ground.directory)
     }
 
     deinit { unsafe hf_floor_unmap(page) }
 
     func exchange(_ count: Int) { unsafe hf_floor_exchange(page, count) }
 
-    func lockAndUnlock(_ count: Int) throws {
-        let error = unsafe hf_floor_mutex(page, count)
+    func lockAndUnlock(_ count: Int) throws { try check(unsafe hf_floor_mutex(page, count)) }
+
+    func lock() throws { try check(unsafe hf_floor_mutex_lock(page)) }
+
+    func unlock() throws { try check(unsafe hf_floor_mutex_unlock(page)) }
+
+    /// Counts up what a mutex guards.
+    @discardableResult
+    func count() -> UInt64 { unsafe hf_floor_count(page) }
+
+    func pass(mine: UInt32, yours: UInt32) { unsafe hf_floor_pass(page, mine, yours) }
+
+    private func check(_ error: Int32) throws {
         if error != 0 { throw SystemError(call: "pthread_mutex_lock", code: error) }
     }
 }

@@ -64,12 +64,25 @@ final class Peer {
     }
 
     func ask() throws {
-        var byte: UInt8 = 1
-        if unsafe write(questions, &byte, 1) != 1 { throw SystemError(call: "write", code: errno) }
+        try ask(1 as UInt8)
+    }
+
+    /// Writes the question's bytes.
+    func ask<Question: BitwiseCopyable>(_ question: Question) throws {
+        let isWritten = unsafe withUnsafeBytes(of: question) {
+            unsafe write(questions, $0.baseAddress, $0.count) == $0.count
+        }
+        if !isWritten { throw SystemError(call: "write", code: errno) }
     }
 
     func answer() throws -> Answer {
-        var numbers: [UInt64] = [0, 0]
+        let numbers = try numbers(2)
+        return Answer(granted: numbers[0], processorTime: numbers[1])
+    }
+
+    /// So many numbers of its answer.
+    func numbers(_ count: Int) throws -> [UInt64] {
+        var numbers = [UInt64](repeating: 0, count: count)
         try unsafe numbers.withUnsafeMutableBytes { bytes in
             var rest = unsafe bytes[...]
             while unsafe !rest.isEmpty {
@@ -84,7 +97,7 @@ final class Peer {
                 unsafe rest = rest.dropFirst(count)
             }
         }
-        return Answer(granted: numbers[0], processorTime: numbers[1])
+        return numbers
     }
 
     /// Ends it as a crash would.

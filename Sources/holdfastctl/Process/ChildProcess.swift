@@ -32,7 +32,7 @@ struct ChildProcess: Sendable {
 
     /// Starts a program.
     ///
-    /// It finds SIGPIPE as we found it.
+    /// It finds SIGPIPE and SIGXFSZ as we found them.
     ///
     /// - Parameters:
     ///   - arguments: The program and its arguments, ended by a null pointer. Without a slash the program is looked for
@@ -66,7 +66,7 @@ struct ChildProcess: Sendable {
         defer { unsafe posix_spawnattr_destroy(&attributes) }
         var mask = mask.raw
         unsafe posix_spawnattr_setsigmask(&attributes, &mask)
-        var defaults = SignalSet(StandardStreams.brokenPipeWasFatal ? [SIGPIPE] : []).raw
+        var defaults = SignalSet(StandardStreams.signalsMadeErrors).raw
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 

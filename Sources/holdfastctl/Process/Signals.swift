@@ -21,7 +21,13 @@ struct SignalSet: Sendable {
 
     /// Those by which a user, a terminal or a service manager ends a process, but for those that we were started to
     /// ignore, as by nohup(1) or in the background.
-    static let termination = SignalSet([SIGTERM, SIGINT, SIGHUP, SIGQUIT].filter { !isIgnored($0) })
+    private static let endings = [SIGTERM, SIGINT, SIGHUP, SIGQUIT].filter { !isIgnored($0) }
+    static let termination = SignalSet(endings)
+
+    /// Has them end this process at once, whatever was set up for them before: Swift's runtime takes SIGQUIT for a crash.
+    static func restoreTermination() {
+        for number in endings { signal(number, SIG_DFL) }
+    }
 
     private static func isIgnored(_ signal: Int32) -> Bool {
         var action = sigaction()

@@ -49,7 +49,7 @@ struct LockInheritanceTests {
         let child = try #require(pid_t(text.trimmingCharacters(in: .newlines)))
         #expect(try await tool.run("lock", "run", "--no-wait", path, "--", "true").status == 75)
         kill(child, SIGKILL)
-        #expect(try await tool.run("lock", "run", "--timeout", "30", path, "--", "true").status == 0)
+        #expect(try await tool.run("lock", "run", "--timeout", "600", path, "--", "true").status == 0)
         withExtendedLifetime(run) {}
     }
 
@@ -81,6 +81,25 @@ struct LockInheritanceTests {
         let status = try await trapping.process.outcome().status
         #expect(status == 42 || status == 128 + signal)
         #expect(try await tool.run("lock", "status", path).output == "\(path): free\n")
+    }
+
+    @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT])
+    func endsByASignalWhileItWaitsForTheLock(signal: Int32) async throws {
+        let holder = try await Holder(path)
+        let waiting = try tool.start(["lock", "run", path, "--", "true"])
+        // It has set up its signals once the file that it waits for is open.
+        try await eventually("it waits") {
+            let directory = "/proc/\(waiting.pid)/fd"
+            let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+            return descriptors.contains { name in
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\(name)")) == path
+            }
+        }
+        waiting.send(signal)
+        let outcome = try await waiting.outcome()
+        #expect(outcome.status == 128 + signal)
+        #expect(outcome.error.isEmpty, "\(outcome.error)")
+        withExtendedLifetime(holder) {}
     }
 
     @Test func leavesIgnoredSignalsAlone() async throws {

@@ -172,7 +172,48 @@ struct StateCommandTests {
             #expect(outcome.output.isEmpty)
             #expect(outcome.isOneSentence)
         }
+        #expect(try await save().error.hasPrefix("holdfastctl: Saving \(path) failed: "))
         #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
+    }
+
+    @Test func speaksOfNoOptionThatItLacksWhenAStateIsTooLarge() async throws {
+        _ = try largeFile("settings", size: 300 << 20)
+        for outcome in [try await save(), try await tool.run("state", "load", path)] {
+            #expect(outcome.status == 77)
+            #expect(outcome.isOneSentence)
+            #expect(outcome.error.contains("the limit is 268435456. "))
+            #expect(outcome.error.contains("only a program that sets a larger one"))
+        }
+    }
+
+    @Test func savesNothingBeyondTheLimitOnFiles() async throws {
+        #expect(try await save(payload: .text("first")).status == 0)
+        // A shell counts in blocks of 512 bytes or of 1024; ThreadSanitizer needs to write half a megabyte itself.
+        let script = #"ulimit -f 8192; exec "$0" state save "$1""#
+        let payload = try largeFile("payload", size: 16 << 20)
+        let outcome = try await CommandLineTool.named("sh").run(
+            "-c",
+            script,
+            tool.command[0],
+            path,
+            input: .path(payload)
+        )
+        #expect(outcome.status == 73)
+        #expect(outcome.isOneSentence, "\(outcome.error)")
+        #expect(outcome.error.contains("File too large"), "\(outcome.error)")
+        #expect(try await tool.run("state", "load", path).output == "first")
+        let names = try FileManager.default.contentsOfDirectory(atPath: TemporaryDirectory.current)
+        #expect(Set(names.filter { !$0.hasPrefix(".run-") }) == ["payload", "settings", ".settings.lock"])
+    }
+
+    /// A file of zeros that takes no room.
+    private func largeFile(_ name: String, size: UInt64) throws -> String {
+        let path = "\(TemporaryDirectory.current)/\(name)"
+        try #require(FileManager.default.createFile(atPath: path, contents: nil))
+        let file = try FileHandle(forWritingTo: URL(filePath: path))
+        try file.truncate(atOffset: size)
+        try file.close()
+        return path
     }
 
     @Test func tellsMissingFromForbiddenFromUnsafe() async throws {

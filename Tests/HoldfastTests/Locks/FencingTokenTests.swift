@@ -93,6 +93,27 @@ struct FencingTokenTests {
         }
     }
 
+    @Test("An older copy of the lock file that is put back repeats no token of this process")
+    func olderCopy() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let file = try LockFile(directory.name("a.lock"), in: directory)
+        try require(file.tryLock()).release()
+        let copy = try #require(fileSystem.contents(of: "/a.lock"))
+        var last = FencingToken(0)
+        for _ in 0..<5 {
+            let lock = try require(file.tryLock())
+            let token = lock.token ?? FencingToken(0)
+            #expect(token > last)
+            last = token
+            try lock.release()
+        }
+        try fileSystem.write("/a.lock", copy)
+        let next = try require(LockFile(directory.name("a.lock"), in: directory).tryLock())
+        let token = next.token ?? FencingToken(0)
+        #expect(token > last)
+    }
+
     @Test("A mark is on the device before a token below it is given out: one flush for a million tokens")
     func reservation() throws {
         let fileSystem = SimulatedFileSystem()

@@ -57,7 +57,7 @@ struct LivenessTests {
         let child = try Child("/bin/true")
         let pid = child.pid
         var status = hf_process()
-        for _ in 0..<1000 where status.state != CChar(UInt8(ascii: "Z")) {
+        for _ in 0..<120_000 where status.state != CChar(UInt8(ascii: "Z")) {
             usleep(1000)
             _ = unsafe hf_process_read(pid, &status)
         }

@@ -245,15 +245,15 @@ struct LockWaitingTests {
 }
 
 /// Waits for something that another task or thread does.
-func waitUntil(_ condition: () -> Bool) async throws {
+func waitUntil(_ condition: () throws -> Bool) async throws {
     for _ in 0..<120_000 {
-        if condition() { return }
+        if try condition() { return }
         try await Task.sleep(for: .milliseconds(1))
     }
     throw Failed("waited in vain")
 }
 
 /// Runs blocking code from a task on purpose.
-private func block(_ body: () throws -> Void) throws {
+func block(_ body: () throws -> Void) throws {
     try body()
 }

@@ -10,21 +10,17 @@ import Testing
 struct StaleCleanupStressTests {
     @Test("the published stale cleanup lets two live holders in")
     func theSeedIsCaught() async throws {
-        let run = try await StressRun.locks(
-            "--protocol",
-            "seed",
-            "--expect-overlaps",
-            "--until-overlap",
-            "--seconds",
-            "60"
-        )
-        #expect(run.overlaps > 0)
-        #expect(run.problems == [])
+        // A run ends also when its lock is wedged, which this protocol does too.
+        for _ in 0..<20 {
+            let options = ["--protocol", "seed", "--expect-overlaps", "--until-overlap", "--seconds", "60"]
+            if try await StressRun.locks(options).overlaps > 0 { return }
+        }
+        Issue.record("no overlap was found in a protocol that has them")
     }
 
     @Test("no two live holders, nothing lost, nothing left behind", arguments: ["pidfile", "clean", "lockfile"])
     func oursNeverOverlaps(_ name: String) async throws {
-        let run = try await StressRun.locks("--protocol", name, "--acquisitions", "700", "--seconds", "60")
+        let run = try await StressRun.locks("--protocol", name, "--acquisitions", "700", "--seconds", "240")
         #expect(run.acquisitions >= 700)
         #expect(run.killed > 0)
         #expect(run.overlaps == 0)
@@ -47,7 +43,7 @@ struct StaleCleanupStressTests {
             "--acquisitions",
             "100",
             "--seconds",
-            "60"
+            "240"
         )
         #expect(run.acquisitions >= 100)
         #expect(run.killed > 0)
@@ -56,7 +52,7 @@ struct StaleCleanupStressTests {
 
     @Test("readers are inside together, never with a writer")
     func readersShare() async throws {
-        let run = try await StressRun.locks("--protocol", "mixed", "--acquisitions", "300", "--seconds", "60")
+        let run = try await StressRun.locks("--protocol", "mixed", "--acquisitions", "300", "--seconds", "240")
         #expect(run.acquisitions >= 300)
         #expect(run.sharedTogether > 0)
         #expect(run.problems == [])

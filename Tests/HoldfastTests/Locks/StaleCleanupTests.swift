@@ -164,6 +164,42 @@ struct StaleCleanupTests {
         #expect(nextToken > token && nextToken > FencingToken(7))
     }
 
+    @Test("What somebody appended to a record hides it from nobody", arguments: ["\n", "appended\n", "4711\n"])
+    func appended(text: String) throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        let file = try LockFile(directory.name("a.lock"), in: directory)
+        func append() throws {
+            let opened = try directory.open(directory.name("a.lock"), .readWrite)
+            try opened.write(text, at: Int64(LockRecordLayout.size))
+        }
+        let first = try require(file.tryLock())
+        try append()
+        guard case .held(let holder) = try file.status() else { throw Failed("\(try file.status())") }
+        #expect(holder.record?.process == .current)
+        try first.release()
+        #expect(try file.status() == .free)
+        #expect(try clean("a.lock", in: directory) == .free)
+        let next = try require(file.tryLock())
+        #expect(next.token == FencingToken(2))
+        try next.release()
+        try writeRecord(of: try Processes.deadPID(), in: directory)
+        try append()
+        guard case .abandoned(let record) = try file.status() else { throw Failed("\(try file.status())") }
+        #expect(record.label == "test")
+        guard case .removed = try clean("a.lock", in: directory) else { throw Failed("not removed") }
+    }
+
+    @Test("A record with more behind it than a lock file holds is seen, and never removed")
+    func appendedTooMuch() throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        try writeRecord(of: try Processes.deadPID(), in: directory)
+        let opened = try directory.open(directory.name("a.lock"), .readWrite)
+        try opened.write(String(repeating: "x", count: 5000), at: Int64(LockRecordLayout.size))
+        let status = try LockFile(directory.name("a.lock"), in: directory).status()
+        guard case .abandoned = status else { throw Failed("\(status)") }
+        guard case .refused = try clean("a.lock", in: directory) else { throw Failed("not refused") }
+    }
+
     @Test("A record of another PID namespace is unknown and kept")
     func otherNamespace() throws {
         let directory = try Directory(TemporaryDirectory.current)

@@ -118,14 +118,8 @@ struct FrameTests {
     func tail() throws {
         let payload = bytes("first line\nsecond line\n\n")
         try directory.state().save(payload)
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/tail")
-        process.arguments = ["-n", "+2", "\(directory.path)/state"]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let printed = try output.fileHandleForReading.readToEnd()
-        process.waitUntilExit()
-        #expect(printed.map { [UInt8]($0) } == payload)
+        let child = try Child("/usr/bin/tail", ["-n", "+2", "\(directory.path)/state"])
+        #expect(child.wait() == 0)
+        #expect(bytes(child.printed) == payload)
     }
 }

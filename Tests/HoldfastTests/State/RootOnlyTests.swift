@@ -26,13 +26,7 @@ private final class Mount {
     }
 
     static func run(_ tool: String, _ arguments: [String]) throws -> Bool {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [tool] + arguments
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        try Child("/usr/bin/env", [tool] + arguments).wait() == 0
     }
 }
 

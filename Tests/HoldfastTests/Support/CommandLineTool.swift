@@ -27,17 +27,11 @@ struct CommandLineTool: Sendable {
     /// Whether ``asNobody()`` can reach the tool, which may stand below a directory that is root's alone.
     static let canRunAsNobody: Bool = {
         let check = holdfastctl.asNobody().command + ["--version"]
-        let process = Process()
-        process.executableURL = URL(filePath: check[0])
-        process.arguments = Array(check.dropFirst())
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try? process.run()
-        process.waitUntilExit()
-        return process.terminationStatus == 0
+        return (try? Child(check[0], Array(check.dropFirst())))?.wait() == 0
     }()
 
-    private static func sibling(_ name: String) -> String {
+    /// The path of a program that the build puts beside the test program.
+    static func sibling(_ name: String) -> String {
         #if canImport(Darwin)
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? .main
         return bundle.bundleURL.deletingLastPathComponent().appending(path: name).path
@@ -51,6 +45,8 @@ struct CommandLineTool: Sendable {
     enum Stream: Sendable {
         case closed
         case path(String)
+        /// The same, non-blocking, as whoever shares a pipe or terminal may make it.
+        case nonBlocking(String)
         /// Standard input: these bytes. For the others: into what ``Outcome`` has.
         case bytes([UInt8])
 

@@ -94,3 +94,9 @@ enum Processes {
         }
     }
 }
+
+/// fork(2), looked up by name because Swift marks it as unavailable.
+func forked() -> Int32 {
+    guard let symbol = unsafe dlsym(nil, "fork") else { preconditionFailure("no fork") }
+    return unsafe unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)()
+}

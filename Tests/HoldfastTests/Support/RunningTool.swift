@@ -25,6 +25,7 @@ final class RunningTool {
         switch input {
         case .closed: actions.close(0)
         case .path(let path): actions.open(0, path, O_RDONLY)
+        case .nonBlocking(let path): actions.open(0, path, O_RDONLY | O_NONBLOCK)
         case .bytes(let bytes):
             try Data(bytes).write(to: URL(filePath: "\(stem).in"))
             actions.open(0, "\(stem).in", O_RDONLY)
@@ -87,6 +88,7 @@ private struct FileActions: ~Copyable {
         switch stream {
         case .closed: close(descriptor)
         case .path(let path): open(descriptor, path, O_WRONLY)
+        case .nonBlocking(let path): open(descriptor, path, O_WRONLY | O_NONBLOCK)
         case .bytes: open(descriptor, file, O_WRONLY | O_CREAT)
         }
     }

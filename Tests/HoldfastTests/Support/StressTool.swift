@@ -23,7 +23,9 @@ struct StressRun: Decodable, Sendable {
     /// Runs the tool in the test case's directory and reads its report.
     ///
     /// It ends by itself: at its limits, twenty seconds after the last acquisition, or with this process.
-    static func locks(_ options: String...) async throws -> StressRun {
+    static func locks(_ options: String...) async throws -> StressRun { try await locks(options) }
+
+    static func locks(_ options: [String]) async throws -> StressRun {
         let arguments = ["locks", "--json", "--directory", TemporaryDirectory.current] + options
         // A thread of its own: a test that blocks one of the pool's would hold up the others.
         return try await withCheckedThrowingContinuation { continuation in

@@ -15,12 +15,12 @@ struct LockTests {
         try directory.open(directory.name("lock"), .readWriteOrCreate(permissions: 0o600))
     }
 
-    /// Whether something becomes so within ten seconds.
+    /// Whether something becomes so within two minutes.
     ///
     /// While another test starts a process, that has a copy of every descriptor until it executes its program, and a lock
     /// lasts as long as the last copy.
     private func soon(_ condition: () throws -> Bool) throws -> Bool {
-        for _ in 0..<10_000 {
+        for _ in 0..<120_000 {
             if try condition() { return true }
             usleep(1000)
         }

@@ -2,6 +2,7 @@
 //
 // Two-slot files that nothing goes wrong with: their bytes, their growth, and what becomes of them.
 
+import Foundation
 import Holdfast
 import HoldfastTesting
 import Testing
@@ -13,6 +14,27 @@ struct TwoSlotFileTests {
 
     init() throws {
         directory = try fileSystem.directory()
+    }
+
+    /// Files that were written once and are never written again.
+    static let golden = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Golden/format-2")
+
+    @Test("golden files of format 2 load, and are saved to", arguments: [("first", 1, nil), ("both", 5, 9)])
+    func goldenFiles(_ name: String, _ generation: UInt64, _ token: UInt64?) throws {
+        let payload = [UInt8](try Data(contentsOf: Self.golden.appending(path: "\(name).payload")))
+        try directory.put("state", [UInt8](try Data(contentsOf: Self.golden.appending(path: "\(name).state"))))
+        let state = try StateFile<[UInt8]>(directory.name("state"), in: directory, schema: 2)
+        let (value, report) = try state.loadWithReport()
+        #expect(value == payload)
+        #expect(report.generation == Generation(generation))
+        #expect(report.schema == 2)
+        #expect(report.token == token.map { FencingToken($0) })
+        #expect(report.strategy == .twoSlot)
+        #expect(report.rejected == nil)
+        #expect(try state.save([1, 2]).generation == Generation(generation + 1))
+        #expect(try state.restorePrevious().length == payload.count)
+        #expect(try state.load() == payload)
     }
 
     @Test("a file that another program wrote by the documentation loads")

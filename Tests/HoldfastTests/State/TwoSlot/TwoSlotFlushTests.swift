@@ -160,6 +160,23 @@ struct TwoSlotFlushTests {
         #expect(report.rejected != nil)
     }
 
+    @Test("a reader makes nothing beside the file, which it would own")
+    func missingArena() throws {
+        fileSystem.remove(".state.arena")
+        let names = try directory.names()
+        fileSystem.resetCalls()
+        let reader = try directory.state()
+        #expect(try reader.load() == [2])
+        #expect(fileSystem.calls("fdatasync").count == 1)
+        #expect(fileSystem.calls("pwritev").isEmpty)
+        #expect(try directory.names() == names)
+        try directory.state().save([3])
+        #expect(try reader.load() == [3])
+        fileSystem.resetCalls()
+        #expect(try reader.load() == [3])
+        #expect(fileSystem.calls("fdatasync").isEmpty)
+    }
+
     @Test("a durable load makes a state durable that was saved without a flush, once")
     func durableLoad() throws {
         try state.save([3], durability: .processCrash)

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Several processes and threads that all want one mutex: how often they get it, how evenly, and how long one waits at most.
+// The floor is a robust pthread mutex; both guard the same two stores.
+
+#if canImport(Glibc)
+internal import Glibc
+#elseif canImport(Musl)
+internal import Musl
+#else
+internal import Darwin
+#endif
+internal import Holdfast
+internal import Synchronization
+
+/// One run of several threads of one process.
+enum Contention {
+    struct Request: BitwiseCopyable {
+        var threads = 2
+        var milliseconds = 100
+        /// Whether each wait is timed, which costs more than taking the mutex does.
+        var isTimed = false
+    }
+
+    struct Result {
+        /// How often all threads of the run got the lock, and how often the one that got it least and most.
+        var total: UInt64 = 0
+        var least = UInt64.max
+        var most: UInt64 = 0
+        /// In nanoseconds.
+        var longestWait: UInt64 = 0
+
+        mutating func add(_ other: Result) {
+            total += other.total
+            least = min(least, other.least)
+            most = max(most, other.most)
+            longestWait = max(longestWait, other.longestWait)
+        }
+    }
+
+    /// What the threads have got so far.
+    private final class Sum: Sendable {
+        let result = Mutex<Swift.Result<Result, any Error>>(.success(Result()))
+
+        func add(_ one: Swift.Result<Result, any Error>) {
+            result.withLock { result in
+                result = Swift.Result {
+                    var sum = try result.get()
+                    sum.add(try one.get())
+                    return sum
+                }
+            }
+        }
+    }
+
+    // What the lock guards is counted in the page.
+    static func run(_ request: Request, _ lock: BenchLock, _ counter: FloorPage) throws -> Result {
+        let end = Clock.now + UInt64(request.milliseconds) * 1_000_000
+        let sum = Sum()
+        try runThreads(request.threads) {
+            sum.add(Swift.Result { try contend(lock, counter, until: end, isTimed: request.isTimed) })
+        }
+        return try sum.result.withLock { $0 }.get()
+    }
+
+    private static func contend(
+        _ lock: BenchLock,
+        _ counter: FloorPage,
+        until end: UInt64,
+        isTimed: Bool
+    ) throws -> Result {
+        var (count, longest) = (0 as UInt64, 0 as UInt64)
+        while Clock.now < end {
+            if isTimed {
+                let start = Clock.now
+                var granted = start
+                try lock.withLock {
+                    granted = Clock.now
+                    counter.count()
+                }
+                longest = max(longest, granted - start)
+                count += 1
+            } else {
+                for _ in 0..<20 { try lock.withLock { counter.count() } }
+                count += 20
+            }
+        }
+        return Result(total: count, least: count, most: count, longestWait: longest)
+    }
+}
+
+/// Runs the body in so many threads of its own, until all have ended.
+private func runThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) throws {
+    final class Job: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var threads: [pthread_t] = []
+    defer { for thread in threads { pthread_join(thread, nil) } }
+    for _ in 0..<count {
+        let job = unsafe Unmanaged.passRetained(Job(body))
+        #if canImport(Darwin)
+        var thread: pthread_t?
+        #else
+        var thread = pthread_t()
+        #endif
+        let error = unsafe pthread_create(
+            &thread,
+            nil,
+            { context in
+                #if canImport(Darwin)
+                unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue().body()
+                #else
+                if let context = unsafe context { unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue().body() }
+                #endif
+                return nil
+            },
+            job.toOpaque()
+        )
+        if error != 0 {
+            unsafe job.release()
+            throw SystemError(call: "pthread_create", code: error)
+        }
+        #if canImport(Darwin)
+        if let thread { threads.append(thread) }
+        #else
+        threads.append(thread)
+        #endif
+    }
+}
+
+/// Rows of mutexes that are contended for by two processes.
+enum ContentionRows {
+    private static let floor = "robust pthread mutex"
+
+    /// What one acquisition takes while two processes of two threads each want it all the time.
+    static func throughput(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
+        var samples = Comparison()
+        let request = Contention.Request(threads: 2, milliseconds: effort.contentionMilliseconds)
+        try compare(ground, effort, request) { subject, floor in
+            samples.subject.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, subject.total)))
+            samples.floor.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, floor.total)))
+        }
+        return BenchRow("mutex.contended", samples, floor: "\(floor); two processes of two threads", goal: .ratio(1))
+    }
+
+    /// The longest wait, and the share of the thread that was served least in what the one served most got, while two
+    /// processes of four threads each want it.
+    static func fairness(_ ground: BenchGround, _ effort: Effort) throws -> [BenchRow] {
+        var waits = Comparison()
+        var shares = Comparison()
+        let milliseconds = effort.contentionMilliseconds * 5
+        let request = Contention.Request(threads: 4, milliseconds: milliseconds, isTimed: true)
+        try compare(ground, effort, request) { subject, floor in
+            waits.subject.time.append(Double(subject.longestWait))
+            waits.floor.time.append(Double(floor.longestWait))
+            shares.subject.time.append(Double(subject.least) / Double(max(1, subject.most)) * 1e9)
+            shares.floor.time.append(Double(floor.least) / Double(max(1, floor.most)) * 1e9)
+        }
+        let threads = "\(floor); two processes of four threads"
+        var least = BenchRow("mutex.leastServed", shares, floor: threads, goal: .share(1.0 / 3))
+        least.isShare = true
+        return [BenchRow("mutex.longestWait", waits, floor: threads), least]
+    }
+
+    private static func compare(
+        _ ground: BenchGround,
+        _ effort: Effort,
+        _ request: Contention.Request,
+        _ sample: (Contention.Result, Contention.Result) -> Void
+    ) throws {
+        let subject = try Side(.mutex, ground)
+        let floor = try Side(.pthread, ground)
+        for _ in 0..<effort.contentions {
+            let expected = try floor.run(request)
+            sample(try subject.run(request), expected)
+        }
+    }
+
+    /// This process and another one at the same lock.
+    private final class Side {
+        private let lock: BenchLock
+        private let counter: FloorPage
+        private let peer: Peer
+
+        init(_ implementation: LockImplementation, _ ground: BenchGround) throws {
+            let path = "\(ground.path)/contended.\(implementation.rawValue)"
+            lock = try BenchLock(implementation, path)
+            counter = try BenchLock.counter(beside: path)
+            peer = try Peer(.contender, implementation, path, ground)
+        }
+
+        func run(_ request: Contention.Request) throws -> Contention.Result {
+            let before = counter.count()
+            try peer.ask(request)
+            var result = try Contention.run(request, lock, counter)
+            let numbers = try peer.numbers(4)
+            result.add(
+                Contention.Result(total: numbers[0], least: numbers[1], most: numbers[2], longestWait: numbers[3])
+            )
+            if counter.count() != before + 1 + result.total {
+                throw CommandFailure(.ioError, "what the mutex guards was changed by two at once")
+            }
+            return result
+        }
+    }
+}
