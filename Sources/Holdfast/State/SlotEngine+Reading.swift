@@ -31,8 +31,6 @@ extension SlotEngine {
         do throws(SystemError) {
             count = try Self.read(opened.file, &page)
         } catch {
-            // Damage, of what is not known to be a two-slot file.
-            if error.code == EIO { return nil }
             throw StateError(operation.failure, operation, path: path, cause: error)
         }
         var line = Frame.Header(repeating: 0)

@@ -101,11 +101,19 @@ final class StateEngine: Sendable {
     /// Puts the state before the last one back.
     func restorePrevious(_ request: SaveRequest) throws(StateError) -> Commit {
         for _ in 0..<Self.turns {
-            if let commit = try slots.restorePrevious(request) { return commit }
+            var rejected: StateError?
+            do throws(StateError) {
+                if let commit = try slots.restorePrevious(request) { return commit }
+            } catch {
+                // A file whose first page is damaged may have been of either strategy.
+                guard error.isDamage, !slots.hasFile else { throw error }
+                rejected = error
+            }
             do throws(StateError) {
                 return try files.restorePrevious(request)
-            } catch  where error.isOtherStrategy {
-                continue
+            } catch {
+                if let rejected, error.isOtherStrategy || error.code == .notFound { throw rejected }
+                if !error.isOtherStrategy { throw error }
             }
         }
         throw keepsChanging(request.operation)
