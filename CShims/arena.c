@@ -43,8 +43,16 @@ static void install_handlers(void) {
     handlers_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-struct hf_member *hf_member_make(int descriptor) {
+void hf_members_hold(void) {
     pthread_once(&handlers, install_handlers);
+    pthread_mutex_lock(&members_lock);
+}
+
+void hf_members_let_go(void) {
+    pthread_mutex_unlock(&members_lock);
+}
+
+struct hf_member *hf_member_make(int descriptor) {
     if (handlers_error != 0) {
         errno = handlers_error;
         return NULL;
@@ -54,13 +62,11 @@ struct hf_member *hf_member_make(int descriptor) {
         return NULL;
     }
     member->descriptor = descriptor;
-    pthread_mutex_lock(&members_lock);
     member->next = members;
     if (members != NULL) {
         members->previous = member;
     }
     members = member;
-    pthread_mutex_unlock(&members_lock);
     return member;
 }
 
@@ -85,7 +91,6 @@ void hf_member_destroy(struct hf_member *member) {
         if (member->next != NULL) {
             member->next->previous = member->previous;
         }
-        close(member->descriptor);
     }
     pthread_mutex_unlock(&members_lock);
     free(member);

@@ -17,18 +17,21 @@
 struct hf_member {
     uint32_t acquirer; /* what an acquisition writes into a mutex's word; 0 if none may be made */
     uint32_t owner;    /* what a release expects there; 0 in a forked child */
-    int descriptor;    /* of the arena's file, owned; -1 in a forked child */
+    int descriptor;    /* of the arena's file; -1 in a forked child, which has closed its copy */
     struct hf_member *_Nullable next;
     struct hf_member *_Nullable previous;
 };
 
-/* A new member that owns `descriptor`, known to pthread_atfork(3); NULL with ENOMEM. */
+/* While one thread has this, another one's fork(2) waits: for the moment between open(2) and hf_member_make. */
+void hf_members_hold(void);
+void hf_members_let_go(void);
+/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
 struct hf_member *_Nullable hf_member_make(int descriptor);
 /* From now on it may acquire and release. */
 void hf_member_begin(struct hf_member *member, uint32_t word);
 /* From now on it may release, but not acquire. */
 void hf_member_end(struct hf_member *member);
-/* Forgets and frees it, and closes its descriptor unless it is a forked child's. */
+/* Forgets and frees it; the descriptor is the caller's to close, unless it is a forked child's. */
 void hf_member_destroy(struct hf_member *member);
 
 /* mmap(2) MAP_SHARED, readable and writable, from the start of a file; NULL with errno. A forked child does not have

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #ifdef __APPLE__
@@ -133,11 +134,73 @@ int hfs_end_with_parent(void) {
     return error;
 }
 
+static uint64_t *moment_of_death;
+
 void hfs_die(void) {
+    if (moment_of_death != NULL) {
+        struct timespec now;
+        uint64_t unknown = 0;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        __atomic_compare_exchange_n(moment_of_death, &unknown, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+                                    false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    }
     kill(getpid(), SIGKILL);
     for (;;) {
         pause(); /* another thread may have to take the signal first */
     }
+}
+
+/* Volatile: a handler changes it between any two instructions. */
+static _Thread_local volatile uint64_t steps_left;
+/* What happens then: a death, or a sleep of so many nanoseconds. */
+static _Thread_local int64_t sleep_at_last_step;
+
+static void act_at_last_step(int number) {
+    if (number == SIGTRAP) {
+        if (steps_left == 0 || --steps_left > 0) {
+            return;
+        }
+        if (sleep_at_last_step > 0) {
+            int error = errno;
+            hfs_sleep(sleep_at_last_step);
+            errno = error;
+            return;
+        }
+    }
+    hfs_die();
+}
+
+void hfs_prepare_death(uint64_t *moment) {
+    moment_of_death = moment;
+    struct sigaction action = {.sa_handler = act_at_last_step, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGTRAP, &action, NULL);
+}
+
+void hfs_die_in(int64_t microseconds) {
+    struct itimerval timer = {.it_value = {.tv_sec = microseconds / 1000000, .tv_usec = microseconds % 1000000}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+bool hfs_act_in_steps(uint64_t count, int64_t nanoseconds) {
+/* ThreadSanitizer does its own work around a handler, and cannot be interrupted in the middle of that. */
+#if defined(__x86_64__) && defined(__clang__) && !__has_feature(thread_sanitizer)
+    enum { trap_flag = 0x100 };
+    sigset_t trap;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    pthread_sigmask(SIG_UNBLOCK, &trap, NULL); /* a trap that is blocked ends the process */
+    steps_left = count;
+    sleep_at_last_step = nanoseconds;
+    unsigned long long flags = __builtin_ia32_readeflags_u64();
+    __builtin_ia32_writeeflags_u64(count > 0 ? flags | trap_flag : flags & ~(unsigned long long)trap_flag);
+    return true;
+#else
+    (void)count;
+    (void)nanoseconds;
+    return false;
+#endif
 }
 
 void *hfs_map_file(const char *path, size_t size) {

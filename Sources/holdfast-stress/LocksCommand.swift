@@ -68,11 +68,13 @@ struct LocksCommand: ParsableCommand {
         return RunSettings(
             protocolName: name,
             parent: directory,
-            workers: workers,
-            acquisitions: acquisitions ?? (seconds == nil ? (isControl ? 5000 : 20_000) : nil),
-            length: seconds.map { .seconds($0) },
-            untilOverlap: untilOverlap,
-            expectsOverlaps: isControl || expectOverlaps,
+            limits: RunLimits(
+                workers: workers,
+                acquisitions: acquisitions ?? (seconds == nil ? (isControl ? 5000 : 20_000) : nil),
+                length: seconds.map { .seconds($0) },
+                untilOverlap: untilOverlap,
+                expectsOverlaps: isControl || expectOverlaps
+            ),
             pause: pause,
             deaths: deaths,
             deathsInCalls: deathsInCalls,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Real processes, real kernel files, real SIGKILL: exclusion under contention and death, with known-bad protocols beside
-// ours to show that the harness would see a fault. Run it with `scripts/stress locks`.
+// ours to show that the harness would see a fault. Run it with `scripts/stress`.
 
 internal import ArgumentParser
 
@@ -10,12 +10,16 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast with processes that die while they hold.",
-        subcommands: [LocksCommand.self, HoldCommand.self, IncrementCommand.self]
+        subcommands: [LocksCommand.self, MutexCommand.self, HoldCommand.self, IncrementCommand.self]
     )
 
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
         // A worker is started thousands of times in a run: it does without the argument parser.
-        if arguments.first == WorkerPlan.verb { Worker.main(arguments) } else { main(arguments) }
+        switch arguments.first {
+        case WorkerPlan.verb: Worker.main(arguments)
+        case MutexPlan.verb: MutexWorker.main(arguments)
+        default: main(arguments)
+        }
     }
 }

@@ -43,11 +43,14 @@ package struct ArenaFile {
 
     /// Closes and unmaps it; in a forked child, which has neither, it only forgets.
     func close() {
-        let isMember = unsafe member.pointee.descriptor >= 0
+        let descriptor = unsafe member.pointee.descriptor
         // Before the close: a process that is being spawned at this moment has a copy of the descriptor until its exec.
-        if isMember { unsafe hf_ofd_release_range(member.pointee.descriptor, 0, 0) }
+        if descriptor >= 0 { _ = hf_ofd_release_range(descriptor, 0, 0) }
         unsafe hf_member_destroy(member)
-        if isMember { unsafe hf_unmap(base, layout.size) }
+        if descriptor >= 0 {
+            _ = hf_close(descriptor)
+            unsafe hf_unmap(base, layout.size)
+        }
     }
 }
 
@@ -66,11 +69,11 @@ extension ArenaFile {
         }
         // Each turn after the first needs somebody to have made or replaced the file within microseconds.
         for _ in 0..<1000 {
-            guard let file = try openOrMake(name, in: directory, layout, path) else { continue }
-            try check(file, path)
-            try lockMaintenance(file.rawValue, path)
-            guard let identity = try checkLayout(of: file, name, in: directory, layout, path) else { continue }
-            let arena = try map(file, layout, identity, path)
+            guard var opened = try openOrMake(name, in: directory, layout, path) else { continue }
+            try check(opened.file, path)
+            try opened.lockMaintenance(path)
+            guard let identity = try checkLayout(of: opened.file, name, in: directory, layout, path) else { continue }
+            let arena = try opened.map(layout, identity, path)
             do throws(LockError) {
                 if unsafe !arena.bootID.elementsEqual(bootID.utf8) { try arena.adopt(bootID, in: directory) }
                 try arena.claimSlot()
@@ -84,18 +87,19 @@ extension ArenaFile {
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
     }
 
-    /// Nil if somebody else made it meanwhile.
+    /// Nil if it was made now, by us or somebody else, and is to be opened.
     private static func openOrMake(
         _ name: FileName,
         in directory: Directory,
         _ layout: ArenaLayout,
         _ path: String
-    ) throws(LockError) -> Descriptor? {
+    ) throws(LockError) -> OpenedArena? {
         do throws(SystemError) {
             do throws(SystemError) {
-                return try directory.open(name, .readWrite)
+                return try OpenedArena(name, in: directory)
             } catch  where error.code == ENOENT {
-                return try make(name, in: directory, layout)
+                _ = try make(name, in: directory, layout)
+                return nil
             }
         } catch {
             throw LockError(error, path: path, while: "open it")
@@ -187,23 +191,45 @@ extension ArenaFile {
         }
         return status.identity
     }
+}
 
-    private static func map(
-        _ file: consuming Descriptor,
-        _ layout: ArenaLayout,
-        _ identity: FileIdentity,
-        _ path: String
-    ) throws(LockError) -> ArenaFile {
+/// The open file of an arena, not mapped yet, but known to the handler that closes a forked child's copy.
+@safe
+private struct OpenedArena: ~Copyable {
+    var file: Descriptor
+    private let member: UnsafeMutablePointer<hf_member>
+    private var isLocked = false
+    private var isMapped = false
+
+    init(_ name: FileName, in directory: Directory) throws(SystemError) {
+        hf_members_hold()
+        defer { hf_members_let_go() }
+        let file = try directory.open(name, .readWrite)
+        guard let member = unsafe hf_member_make(file.rawValue) else {
+            throw SystemError(call: "pthread_atfork", code: hf_errno())
+        }
+        self.file = file
+        unsafe self.member = unsafe member
+    }
+
+    deinit {
+        if isMapped { return }
+        if isLocked { _ = hf_ofd_release_range(file.rawValue, 0, 1) }
+        unsafe hf_member_destroy(member)
+    }
+
+    mutating func lockMaintenance(_ path: String) throws(LockError) {
+        try ArenaFile.lockMaintenance(file.rawValue, path)
+        isLocked = true
+    }
+
+    consuming func map(_ layout: ArenaLayout, _ identity: FileIdentity, _ path: String) throws(LockError) -> ArenaFile {
         guard let base = unsafe hf_map_shared(file.rawValue, layout.size) else {
             let cause = SystemError(call: "mmap", code: hf_errno())
             throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
         }
-        guard let member = unsafe hf_member_make(file.rawValue) else {
-            let cause = SystemError(call: "pthread_atfork", code: hf_errno())
-            unsafe hf_unmap(base, layout.size)
-            throw LockError(.systemFailure, path: path, reason: "could not join it", cause: cause)
-        }
-        _ = file.relinquish()
+        isMapped = true
+        _ = file.disown()
         return unsafe ArenaFile(member: member, base: base, layout: layout, identity: identity, path: path)
     }
 }

@@ -109,7 +109,7 @@ public final class MutexArena: Sendable {
 extension MutexArena {
     /// Begins a new epoch for a mutex whose count of acquisitions is at its end, unless its word has changed.
     ///
-    /// - Parameter seen: A word that nobody can take: free, or of a dead holder, with the last count.
+    /// The word that was seen is one that nobody can take: free, or of a dead holder, with the last count.
     func renew(_ cell: borrowing MutexCell, _ seen: MutexWord) throws(LockError) {
         var failure: LockError?
         maintenance.withLock { _ in

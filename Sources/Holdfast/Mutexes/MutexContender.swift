@@ -149,7 +149,11 @@ extension SharedMemoryMutex {
 
     /// The 32 bits at which to sleep.
     var futex: UnsafePointer<UInt32> {
+        #if _endian(big)
+        unsafe (UnsafeRawPointer(cell) + 4).assumingMemoryBound(to: UInt32.self)
+        #else
         unsafe UnsafeRawPointer(cell).assumingMemoryBound(to: UInt32.self)
+        #endif
     }
 
     @usableFromInline

@@ -262,7 +262,7 @@ extension SharedMemoryMutex {
     func waitInLine(deadline: ContinuousClock.Instant?) async throws(LockError) -> Acquisition {
         if Task.isCancelled { throw cancelled }
         var contender = MutexContender(self)
-        if let acquisition = try contender.attempt(mayWait: false) { return acquisition }
+        if let acquisition = try contender.attempt() { return acquisition }
         countContention()
         if let deadline, deadline <= .now { return try contender.last() }
         return try await MutexReactor.current.wait(for: self, deadline: deadline).get()

@@ -32,9 +32,13 @@ package struct Descriptor: ~Copyable, Sendable {
 extension Descriptor {
     /// Gives up ownership: the caller closes it.
     package consuming func relinquish() -> Int32 {
-        let descriptor = rawValue
-        rawValue = -1
-        return descriptor
+        disown()
+    }
+
+    /// The same for one that is part of another value.
+    package mutating func disown() -> Int32 {
+        defer { rawValue = -1 }
+        return rawValue
     }
 
     /// fstat(2).

@@ -43,6 +43,16 @@ int hfs_lifeline(int *write_end);
 int hfs_end_with_parent(void);
 /* Kills this process as the kernel would: nothing runs after it, nothing is released by the program. */
 _Noreturn void hfs_die(void);
+/* From now on this process, before it kills itself, writes there the nanoseconds of CLOCK_MONOTONIC, if 0 is there; and
+   the next two may be called. */
+void hfs_prepare_death(uint64_t *moment);
+/* This process kills itself after so many microseconds, wherever its threads are then; 0: it does not. setitimer(2). */
+void hfs_die_in(int64_t microseconds);
+/* After so many more instructions of the calling thread, system calls being one each, that thread sleeps for so many
+   nanoseconds; if those are 0, this process kills itself. If `count` is 0, that is off. By the processor's trap flag
+   and SIGTRAP, which take some microseconds for each instruction. False, and nothing is done, on processors other
+   than x86-64 and under ThreadSanitizer. */
+bool hfs_act_in_steps(uint64_t count, int64_t nanoseconds);
 
 /* Makes (`size` > 0) or opens a file and maps it shared: NULL with errno. mmap(2) with MAP_SHARED. */
 void *_Nullable hfs_map_file(const char *path, size_t size);

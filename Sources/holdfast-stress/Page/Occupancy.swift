@@ -53,18 +53,19 @@ struct OccupancyWord: Hashable {
 /// One worker's view of who is inside.
 struct Occupancy {
     private let page: SharedPage
+    /// A word of each worker.
+    private let words: [SharedWord]
     private let slot: Int
-    private let slots: Int
     private let incarnation: UInt64
     private var beats: UInt64 = 0
     private var state = OccupancyWord.State.outside
     /// Readers seen inside on entering, and their words then.
     private var company: [(slot: Int, seen: UInt64)] = []
 
-    init(_ page: SharedPage, slot: Int, of slots: Int, incarnation: UInt64) {
+    init(_ page: SharedPage, _ words: [SharedWord], slot: Int, incarnation: UInt64) {
         self.page = page
+        self.words = words
         self.slot = slot
-        self.slots = slots
         self.incarnation = incarnation
         write()
     }
@@ -75,8 +76,8 @@ struct Occupancy {
         write()
         company.removeAll(keepingCapacity: true)
         var overlaps = false
-        for other in 0..<slots where other != slot {
-            let raw = page.occupancy(of: other).load()
+        for other in words.indices where other != slot {
+            let raw = words[other].load()
             let seen = OccupancyWord(raw)
             guard seen.isInside else { continue }
             if shared, seen.state == .shared {
@@ -98,7 +99,7 @@ struct Occupancy {
     /// Marks this worker as outside: the last thing before the lock is released.
     mutating func leave() {
         let together = company.contains { other, seen in
-            let now = OccupancyWord(page.occupancy(of: other).load())
+            let now = OccupancyWord(words[other].load())
             return now.raw != seen && now.incarnation == OccupancyWord(seen).incarnation && now.state != .dead
         }
         if together { page[.sharedTogether].add() }
@@ -108,14 +109,14 @@ struct Occupancy {
 
     private mutating func write() {
         beats += 1
-        page.occupancy(of: slot).store(OccupancyWord(state, incarnation: incarnation, beat: beats).raw)
+        words[slot].store(OccupancyWord(state, incarnation: incarnation, beat: beats).raw)
     }
 
     /// Whether the owner of a word that says "inside" does anything more.
     private mutating func isAlive(_ seen: UInt64, in other: Int) -> Bool {
         let deadline = ContinuousClock.now + .seconds(10)
         while ContinuousClock.now < deadline {
-            let now = page.occupancy(of: other).load()
+            let now = words[other].load()
             if now != seen {
                 let word = OccupancyWord(now)
                 // A replacement already: it left, or it was killed; which of them can no longer be told, so it is not counted.
@@ -129,9 +130,7 @@ struct Occupancy {
     }
 }
 
-extension SharedPage {
-    /// Says that the worker of a slot has been reaped.
-    func bury(_ slot: Int, incarnation: UInt64) {
-        occupancy(of: slot).store(OccupancyWord(.dead, incarnation: incarnation, beat: 0).raw)
-    }
+extension OccupancyWord {
+    /// Says that a worker has been reaped.
+    static func dead(incarnation: UInt64) -> UInt64 { OccupancyWord(.dead, incarnation: incarnation, beat: 0).raw }
 }

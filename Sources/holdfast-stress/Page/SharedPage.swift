@@ -50,20 +50,19 @@ enum Counter: Int, CaseIterable {
     case busy
 }
 
-/// The mapped page.
+/// The mapped page: the counters, and lines that mean what each kind of run makes of them.
 @safe
 struct SharedPage: Sendable {
     private static let lineLength = 64
-    private static let slotLines = 2
 
     nonisolated(unsafe) private let base: UnsafeMutableRawPointer
 
-    /// Makes the page of a run.
-    init(making path: String, slots: Int) throws {
-        try self.init(path, size: (Counter.allCases.count + slots * Self.slotLines) * Self.lineLength)
+    /// Makes the page of a run, with so many lines besides the counters.
+    init(making path: String, lines: Int) throws {
+        try self.init(path, size: (Counter.allCases.count + lines) * Self.lineLength)
     }
 
-    /// Opens the page that the supervisor made.
+    /// Opens the page that the supervisor made, or another file of such words.
     init(opening path: String) throws {
         try self.init(path, size: 0)
     }
@@ -76,20 +75,34 @@ struct SharedPage: Sendable {
     }
 
     subscript(_ counter: Counter) -> SharedWord {
-        word(counter.rawValue)
+        word(at: counter.rawValue * Self.lineLength)
     }
 
-    /// Who is inside, of one slot: an ``OccupancyWord``.
-    func occupancy(of slot: Int) -> SharedWord {
-        word(Counter.allCases.count + slot * Self.slotLines)
+    /// The word of a line, counted from 0 after the counters.
+    func word(_ line: Int) -> SharedWord {
+        word(at: (Counter.allCases.count + line) * Self.lineLength)
     }
+
+    /// The word at an offset from the start.
+    func word(at offset: Int) -> SharedWord {
+        unsafe SharedWord(at: base + offset)
+    }
+}
+
+/// The page of a run of `locks`.
+struct LocksPage {
+    private static let linesPerSlot = 2
+
+    static func lines(slots: Int) -> Int { slots * linesPerSlot }
+
+    let page: SharedPage
+    let slots: Int
+
+    /// Who is inside: an ``OccupancyWord`` of each slot.
+    var occupancy: [SharedWord] { (0..<slots).map { page.word($0 * Self.linesPerSlot) } }
 
     /// How often the workers of one slot have incremented `guarded`.
     func increments(of slot: Int) -> SharedWord {
-        word(Counter.allCases.count + slot * Self.slotLines + 1)
-    }
-
-    private func word(_ line: Int) -> SharedWord {
-        unsafe SharedWord(at: base + line * Self.lineLength)
+        page.word(slot * Self.linesPerSlot + 1)
     }
 }

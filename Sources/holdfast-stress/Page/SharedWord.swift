@@ -20,8 +20,29 @@ struct SharedWord: Sendable {
         unsafe address.pointee.load(ordering: .sequentiallyConsistent)
     }
 
+    /// For C; as long as the page is mapped.
+    var pointer: UnsafeMutablePointer<UInt64> {
+        unsafe UnsafeMutableRawPointer(address).assumingMemoryBound(to: UInt64.self)
+    }
+
     func store(_ value: UInt64) {
         unsafe address.pointee.store(value, ordering: .sequentiallyConsistent)
+    }
+
+    /// Stores a value if the word is the expected one, and returns whether it was.
+    @discardableResult
+    func replace(_ expected: UInt64, by value: UInt64) -> Bool {
+        unsafe address.pointee.compareExchange(
+            expected: expected,
+            desired: value,
+            ordering: .sequentiallyConsistent
+        ).exchanged
+    }
+
+    /// Stores a value if it is greater than what is there.
+    func raise(to value: UInt64) {
+        var seen = load()
+        while seen < value, !replace(seen, by: value) { seen = load() }
     }
 
     func exchange(_ value: UInt64) -> UInt64 {

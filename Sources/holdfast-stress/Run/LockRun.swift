@@ -18,9 +18,11 @@ extension RunSettings {
                 complain("cannot remove \(directory.path): \(error)")
             }
         }
-        let page = try SharedPage(making: directory.page, slots: workers)
-        var supervisor = try Supervisor(self, in: directory, page)
-        let length = supervisor.run()
+        let workers = limits.workers
+        let page = try SharedPage(making: directory.page, lines: LocksPage.lines(slots: workers))
+        let locks = LocksPage(page: page, slots: workers)
+        var supervisor = try Supervisor(LockRun(settings: self, directory: directory, locks: locks))
+        let length = supervisor.supervise()
         var failures = supervisor.failures
         if let failure = try tidy(directory, page, dead: supervisor.lastDead) { failures.append(failure) }
 
@@ -28,7 +30,7 @@ extension RunSettings {
         report.stoodStill = supervisor.stoodStill
         for counter in Counter.allCases { report.counts[counter] = page[counter].load() }
         // A holder counts its increment after it has made it, so less than the sum means that one was overwritten.
-        let increments = (0..<workers).reduce(0) { $0 + page.increments(of: $1).load() }
+        let increments = (0..<workers).reduce(0) { $0 + locks.increments(of: $1).load() }
         let guarded = page[.guarded].load()
         if increments > guarded { report.counts[.lostUpdates, default: 0] += increments - guarded }
         report.leftovers = try directory.leftovers(except: protocolName.expectedFiles)
@@ -38,7 +40,7 @@ extension RunSettings {
 
     /// The last holder may have died: its lock is removed as any other stale one.
     private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
-        var plan = plan(in: directory, slot: 0, incarnation: 0)
+        var plan = plan(in: directory, WorkerID(slot: 0, incarnation: 0))
         plan.deathsInCalls = 0
         let chance = Chance(seed: 0, longestPause: 0)
         let contender = try protocolName.contender(plan, chance: chance, page: page)
@@ -48,4 +50,24 @@ extension RunSettings {
             return "at the end: \(error)"
         }
     }
+}
+
+/// A run of `locks`, as its supervisor sees it.
+struct LockRun: SupervisedRun {
+    let settings: RunSettings
+    let directory: RunDirectory
+    let locks: LocksPage
+
+    var limits: RunLimits { settings.limits }
+    var page: SharedPage { locks.page }
+
+    func arguments(of worker: WorkerID) -> [String] {
+        settings.plan(in: directory, worker).arguments
+    }
+
+    func bury(_ worker: WorkerID) {
+        locks.occupancy[worker.slot].store(OccupancyWord.dead(incarnation: worker.incarnation))
+    }
+
+    func disturb(_ workers: [Int32: WorkerID]) -> Int64 { .max }
 }

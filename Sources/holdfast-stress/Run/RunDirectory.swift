@@ -18,6 +18,7 @@ struct RunDirectory {
 
     var page: String { "\(path)/page" }
     var locks: String { "\(path)/locks" }
+    var arena: String { "\(locks)/stress.arena" }
 
     /// What is among the lock files.
     func leftovers(except expected: Set<String>) throws(SystemError) -> [String] {

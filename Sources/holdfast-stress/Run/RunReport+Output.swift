@@ -3,13 +3,14 @@
 // A report as a line of a table, and as JSON.
 
 extension RunReport {
-    private static let columns: [(title: String, width: Int)] = [
-        ("protocol", 16), ("acquisitions", 13), ("overlaps", 10), ("lost", 7), ("killed", 8), ("reported", 10),
-        ("cleaned", 9), ("displaced", 11), ("tokens back", 13), ("gone", 7), ("errors", 8), ("left", 6),
-        ("per second", 12), ("", 0),
+    private static let columns: [Column] = [
+        Column("protocol", 16), Column("acquisitions", 13), Column("overlaps", 10), Column("lost", 7),
+        Column("killed", 8), Column("reported", 10), Column("cleaned", 9), Column("displaced", 11),
+        Column("tokens back", 13), Column("gone", 7), Column("errors", 8), Column("left", 6),
+        Column("per second", 12), Column("", 0),
     ]
 
-    static var heading: String { row(columns.map(\.title)) }
+    static var heading: String { columns.row(columns.map(\.title)) }
 
     var line: String {
         let name = settings.protocolName
@@ -19,51 +20,30 @@ extension RunReport {
             name.givesTokens ? "\(self[.tokenRegressions])" : "-", self[.missing], self[.errors], leftovers.count,
             Int(rate), verdict,
         ]
-        return Self.row(cells.map { "\($0)" })
+        return Self.columns.row(cells.map { "\($0)" })
     }
 
     private var verdict: String {
         if stopSignal != 0 { return "stopped" }
         if !isGood { return "BAD" }
-        if !settings.expectsOverlaps { return "good" }
+        if !settings.limits.expectsOverlaps { return "good" }
         return stoodStill ? "caught, stood still" : "caught"
-    }
-
-    private static func row(_ cells: [String]) -> String {
-        var line = ""
-        for (cell, column) in zip(cells, columns) {
-            let padding = String(repeating: " ", count: max(0, column.width - cell.count))
-            line += line.isEmpty ? cell + padding : padding + (column.width == 0 ? "  " : "") + cell
-        }
-        return line
     }
 
     /// One JSON object, on one line.
     var json: String {
         var fields = [
-            "\"protocol\":\"\(settings.protocolName.rawValue)\"", "\"workers\":\(settings.workers)",
+            "\"protocol\":\"\(settings.protocolName.rawValue)\"", "\"workers\":\(settings.limits.workers)",
             "\"seconds\":\(length / .seconds(1))", "\"perSecond\":\(Int(rate))", "\"killed\":\(kills)",
         ]
         for counter in Counter.allCases where !counter.isBookkeeping {
             fields.append("\"\(counter)\":\(self[counter])")
         }
         fields.append("\"stoodStill\":\(stoodStill)")
-        fields.append("\"leftovers\":\(Self.jsonArray(leftovers))")
-        fields.append("\"problems\":\(Self.jsonArray(problems))")
+        fields.append("\"leftovers\":\(jsonArray(leftovers))")
+        fields.append("\"problems\":\(jsonArray(problems))")
         fields.append("\"good\":\(isGood)")
         return "{\(fields.joined(separator: ","))}"
-    }
-
-    private static func jsonArray(_ strings: [String]) -> String {
-        "[\(strings.map { "\"\($0.map(escaped).joined())\"" }.joined(separator: ","))]"
-    }
-
-    private static func escaped(_ character: Character) -> String {
-        switch character {
-        case "\"", "\\": "\\\(character)"
-        case _ where character.unicodeScalars.contains { $0.value < 32 }: " "
-        default: String(character)
-        }
     }
 }
 

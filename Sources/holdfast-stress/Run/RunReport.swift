@@ -25,7 +25,7 @@ struct RunReport {
 
     /// What is wrong, in words; empty if the run is good.
     var problems: [String] {
-        if settings.expectsOverlaps {
+        if settings.limits.expectsOverlaps {
             return self[.overlaps] > 0 ? failures : failures + ["no overlap was found in a protocol that has them"]
         }
         var problems = failures

@@ -5,15 +5,7 @@ struct RunSettings {
     var protocolName: ProtocolName
     /// Where the run's own directory is made.
     var parent: String
-    var workers: Int
-    /// Ends the run; nil for no such limit.
-    var acquisitions: UInt64?
-    /// Ends the run; nil for no such limit.
-    var length: Duration?
-    /// Ends the run at the first overlap.
-    var untilOverlap: Bool
-    /// Whether overlaps are what the run has to find.
-    var expectsOverlaps: Bool
+    var limits: RunLimits
     /// The longest pause in microseconds.
     var pause: UInt64
     /// Of 1000 holders, how many die.
@@ -27,15 +19,15 @@ struct RunSettings {
 
 extension RunSettings {
     /// The orders of one worker.
-    func plan(in directory: RunDirectory, slot: Int, incarnation: UInt64) -> WorkerPlan {
+    func plan(in directory: RunDirectory, _ worker: WorkerID) -> WorkerPlan {
         WorkerPlan(
             protocolName: protocolName,
             pagePath: directory.page,
             lockDirectory: directory.locks,
-            slot: slot,
-            slots: workers,
-            incarnation: incarnation,
-            seed: seed &+ UInt64(slot) << 32 &+ incarnation,
+            slot: worker.slot,
+            slots: limits.workers,
+            incarnation: worker.incarnation,
+            seed: seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation,
             pause: pause,
             deaths: deaths,
             deathsInCalls: deathsInCalls,

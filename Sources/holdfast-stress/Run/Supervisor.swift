@@ -8,22 +8,19 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// The parent process of a run.
-struct Supervisor {
+struct Supervisor<Run: SupervisedRun> {
     /// How long the run may make no progress, and how long workers may take to end.
-    private static let patience = Duration.seconds(20)
+    private static var patience: Duration { .seconds(20) }
+    /// How often it looks whether the run is over.
+    private static var interval: Int64 { 10_000_000 }
 
-    private struct Child {
-        var slot: Int
-        var incarnation: UInt64
-    }
-
-    private let settings: RunSettings
+    private(set) var run: Run
+    private let limits: RunLimits
     private let page: SharedPage
-    private let directory: RunDirectory
     /// Whoever started the run; without it nobody would stop, or read, this one.
     private let parent = getppid()
     private let lifeline: (read: Int32, write: Int32)
-    private var children: [Int32: Child] = [:]
+    private var children: [Int32: WorkerID] = [:]
     private(set) var kills: UInt64 = 0
     /// The PID of the worker that was reaped last.
     private(set) var lastDead: Int32 = 0
@@ -31,10 +28,10 @@ struct Supervisor {
     /// Whether the run was ended because nobody got the lock any more.
     private(set) var stoodStill = false
 
-    init(_ settings: RunSettings, in directory: RunDirectory, _ page: SharedPage) throws(SystemError) {
-        self.settings = settings
-        self.page = page
-        self.directory = directory
+    init(_ run: Run) throws(SystemError) {
+        self.run = run
+        limits = run.limits
+        page = run.page
         var writeEnd: Int32 = -1
         let readEnd = unsafe hfs_lifeline(&writeEnd)
         if readEnd < 0 { throw SystemError(call: "pipe", code: hf_errno()) }
@@ -42,20 +39,22 @@ struct Supervisor {
         hfs_supervise()
     }
 
-    /// Runs until the settings are met, then until every worker has ended.
+    /// Runs until the limits are met, then until every worker has ended.
     ///
     /// Returns how long the first part took.
-    mutating func run() -> Duration {
+    mutating func supervise() -> Duration {
         let start = ContinuousClock.now
-        for slot in 0..<settings.workers { launch(slot, incarnation: 1) }
+        for slot in 0..<limits.workers { launch(WorkerID(slot: slot, incarnation: 1)) }
         var progress = (count: 0 as UInt64, at: start)
         while failures.isEmpty, !stoodStill, !isOver(since: start) {
-            hfs_wait_for_news(10_000_000)
-            for child in reap() { launch(child.slot, incarnation: child.incarnation + 1) }
+            hfs_wait_for_news(min(run.disturb(children), Self.interval))
+            for worker in reap() {
+                launch(WorkerID(slot: worker.slot, incarnation: worker.incarnation + 1))
+            }
             let count = page[.acquisitions].load()
             if count != progress.count {
                 progress = (count, .now)
-            } else if .now - progress.at > (settings.expectsOverlaps ? .seconds(2) : Self.patience) {
+            } else if .now - progress.at > (limits.expectsOverlaps ? .seconds(2) : Self.patience) {
                 stoodStill = true
             }
         }
@@ -66,17 +65,16 @@ struct Supervisor {
 
     private func isOver(since start: ContinuousClock.Instant) -> Bool {
         if hfs_stop_signal() != 0 || getppid() != parent { return true }
-        if settings.untilOverlap, page[.overlaps].load() > 0 { return true }
-        if let target = settings.acquisitions, page[.acquisitions].load() >= target { return true }
-        if let limit = settings.length, ContinuousClock.now - start >= limit { return true }
+        if limits.untilOverlap, page[.overlaps].load() > 0 { return true }
+        if let target = limits.acquisitions, page[.acquisitions].load() >= target { return true }
+        if let limit = limits.length, ContinuousClock.now - start >= limit { return true }
         return false
     }
 
-    private mutating func launch(_ slot: Int, incarnation: UInt64) {
-        let plan = settings.plan(in: directory, slot: slot, incarnation: incarnation)
+    private mutating func launch(_ worker: WorkerID) {
         do throws(SystemError) {
-            let pid = try spawn(["holdfast-stress"] + plan.arguments)
-            children[pid] = Child(slot: slot, incarnation: incarnation)
+            let pid = try spawn(["holdfast-stress"] + run.arguments(of: worker))
+            children[pid] = worker
         } catch {
             failures.append("cannot start a worker: \(error)")
         }
@@ -91,15 +89,15 @@ struct Supervisor {
     }
 
     /// Collects the workers that have ended, and says so in the page before anything else.
-    private mutating func reap() -> [Child] {
-        var ended: [Child] = []
+    private mutating func reap() -> [WorkerID] {
+        var ended: [WorkerID] = []
         while true {
             var (signal, status) = (0 as Int32, 0 as Int32)
             let pid = unsafe hfs_reap(&signal, &status)
             guard pid > 0 else { return ended }
             guard let child = children.removeValue(forKey: pid) else { continue }
             lastDead = pid
-            page.bury(child.slot, incarnation: child.incarnation)
+            run.bury(child)
             if signal == SIGKILL {
                 kills += 1
             } else if (signal, status) != (0, 0), hfs_stop_signal() == 0 {
@@ -111,16 +109,17 @@ struct Supervisor {
 
     private mutating func end() {
         page[.stop].store(1)
+        for pid in children.keys { kill(pid, SIGCONT) }
         let deadline = ContinuousClock.now + Self.patience
         while !children.isEmpty, ContinuousClock.now < deadline {
-            hfs_wait_for_news(10_000_000)
+            hfs_wait_for_news(Self.interval)
             _ = reap()
         }
         if !children.isEmpty { failures.append("\(children.count) workers did not end") }
         for pid in children.keys { kill(pid, SIGKILL) }
         let collected = kills
         while !children.isEmpty {
-            hfs_wait_for_news(10_000_000)
+            hfs_wait_for_news(Self.interval)
             _ = reap()
         }
         kills = collected

@@ -13,6 +13,7 @@ struct Worker {
 
     private let plan: WorkerPlan
     private let page: SharedPage
+    private let increments: SharedWord
     private let chance: Chance
     private let contender: any Contender
     private var occupancy: Occupancy
@@ -21,13 +22,26 @@ struct Worker {
         self.plan = plan
         page = try SharedPage(opening: plan.pagePath)
         chance = Chance(seed: plan.seed, longestPause: plan.pause)
-        occupancy = Occupancy(page, slot: plan.slot, of: plan.slots, incarnation: plan.incarnation)
+        let locks = LocksPage(page: page, slots: plan.slots)
+        increments = locks.increments(of: plan.slot)
+        occupancy = Occupancy(page, locks.occupancy, slot: plan.slot, incarnation: plan.incarnation)
         contender = try plan.protocolName.contender(plan, chance: chance, page: page)
     }
 
     /// The whole of a worker process.
     static func main(_ arguments: [String]) -> Never {
-        guard let plan = WorkerPlan(arguments) else {
+        main {
+            guard let plan = WorkerPlan(arguments) else { return nil }
+            return {
+                var worker = try Worker(plan)
+                worker.run()
+            }
+        }
+    }
+
+    /// The whole of a worker process, of whichever kind; `body` is what it does, nil if its arguments are wrong.
+    static func main(_ body: () -> (() throws -> Void)?) -> Never {
+        guard let body = body() else {
             complain("workers are started by the tool itself")
             exit(64)
         }
@@ -37,8 +51,7 @@ struct Worker {
             exit(71)
         }
         do {
-            var worker = try Worker(plan)
-            worker.run()
+            try body()
         } catch {
             complain("worker: \(error)")
             exit(71)
@@ -83,7 +96,7 @@ struct Worker {
         if page[.guarded].load() != guarded { page[.lostUpdates].add() }
         if !grant.isShared {
             page[.guarded].store(guarded + 1)
-            page.increments(of: plan.slot).add()
+            increments.add()
         }
         dwell()
         if dies { hfs_die() }

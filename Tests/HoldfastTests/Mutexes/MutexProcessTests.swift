@@ -5,6 +5,7 @@
 import Foundation
 import Holdfast
 import Testing
+import _HoldfastCShims
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct MutexProcessTests {
@@ -63,8 +64,7 @@ struct MutexProcessTests {
     func ends() async throws {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try MutexArena(path, count: 1)[0].lock()
-            exit(lock.token.value == 0 ? 1 : 0)
+            exitHolding(try MutexArena(path, count: 1)[0].lock())
         }
         let mutex = try mutex()
         #expect(try await mutex.withLock { $0.abandoned } != nil)
@@ -113,6 +113,7 @@ struct MutexProcessTests {
             let lock = try MutexArena(path, count: 1)[0].lock()
             let child = forked()
             if child == 0 {
+                closePipes()
                 sleep(600)
                 _exit(0)
             }
@@ -124,6 +125,32 @@ struct MutexProcessTests {
         defer { kill(child, SIGKILL) }
         #expect(try await mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } != nil)
         #expect(kill(child, 0) == 0)
+    }
+
+    @Test("Children that are forked without exec while an arena is opened keep no slot of it")
+    func forkedWhileOpening() async throws {
+        let path = path
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            _ = try MutexArena(path, count: 1)
+            let opener = Thread { for _ in 0..<2000 { _ = try? MutexArena(path, count: 1) } }
+            opener.start()
+            var children: [Int32] = []
+            while !opener.isFinished, children.count < 300 {
+                let child = forked()
+                if child == 0 {
+                    closePipes()
+                    sleep(600)
+                    _exit(0)
+                }
+                children.append(child)
+            }
+            while !opener.isFinished { usleep(1000) }
+            // The maintenance lock, and the slots: nobody has the arena open.
+            let file = try FileHandle(forReadingFrom: URL(filePath: path))
+            let isLocked = hf_ofd_test(file.fileDescriptor, 0, 0)
+            for child in children { kill(child, SIGKILL) }
+            precondition(isLocked == 0, "a child keeps a lock of the arena")
+        }
     }
 
     @Test("A forked child cannot use its parent's arena or guard, and can open the arena anew")
@@ -157,6 +184,7 @@ struct MutexProcessTests {
                 let lock = try MutexArena(path, count: 1)[0].lock()
                 try "\(getpid())".write(toFile: path + ".pid", atomically: true, encoding: .utf8)
                 let words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("600"), nil]
+                closePipes()
                 unsafe execv("/bin/sleep", words)
                 _ = lock.token
             }
@@ -195,4 +223,17 @@ private func childOfMember(
         if try arena[0].tryLock() != nil { return 9 }
     } catch { return 10 }
     return 0
+}
+
+/// Closes what an exit test's process has to its parent, which would else wait until whoever inherits it has ended.
+private func closePipes() {
+    for descriptor: Int32 in 3..<256 {
+        var status = stat()
+        if unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFIFO { close(descriptor) }
+    }
+}
+
+/// exit(3) while the lock lives: a local one may be let go before a call that does not return.
+private func exitHolding(_ lock: borrowing SharedMemoryLock) -> Never {
+    exit(lock.token.value == 0 ? 1 : 0)
 }

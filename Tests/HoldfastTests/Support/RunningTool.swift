@@ -5,6 +5,7 @@
 
 import Foundation
 import Testing
+import _HoldfastCShims
 
 /// A process that ends, with those that it started, when this value does at the latest.
 final class RunningTool {

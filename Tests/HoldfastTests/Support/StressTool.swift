@@ -20,26 +20,47 @@ struct StressRun: Decodable, Sendable {
     let leftovers: [String]
     let problems: [String]
 
-    /// Runs the tool in the test case's directory and reads its report.
-    ///
-    /// It ends by itself: at its limits, twenty seconds after the last acquisition, or with this process.
     static func locks(_ options: String...) async throws -> StressRun { try await locks(options) }
 
-    static func locks(_ options: [String]) async throws -> StressRun {
-        let arguments = ["locks", "--json", "--directory", TemporaryDirectory.current] + options
-        // A thread of its own: a test that blocks one of the pool's would hold up the others.
-        return try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                continuation.resume(with: Result { try run(arguments) })
-            }
-        }
-    }
+    static func locks(_ options: [String]) async throws -> StressRun { try await stress("locks", options) }
+}
 
-    private static func run(_ arguments: [String]) throws -> StressRun {
-        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let tool = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("holdfast-stress")
-        let child = try Child(tool.path, arguments)
-        child.wait()
-        return try JSONDecoder().decode(StressRun.self, from: Data(child.printed.utf8))
+/// One run of `holdfast-stress mutex`, and what it saw.
+struct MutexStressRun: Decodable, Sendable {
+    let acquisitions: UInt64
+    let overlaps: UInt64
+    let lostUpdates: UInt64
+    let killed: UInt64
+    let abandoned: UInt64
+    let missedAbandoned: UInt64
+    let falseAbandoned: UInt64
+    let tokenRegressions: UInt64
+    let stopsInside: UInt64
+    let problems: [String]
+
+    static func mutex(_ options: String...) async throws -> MutexStressRun {
+        try await stress("mutex", options)
+    }
+}
+
+/// Runs the tool in the test case's directory and reads its report.
+///
+/// It ends by itself: at its limits, twenty seconds after the last acquisition, or with this process.
+private func stress<Report: Decodable & Sendable>(_ command: String, _ options: [String]) async throws -> Report {
+    let arguments = [command, "--json", "--directory", TemporaryDirectory.current] + options
+    // A thread of its own: a test that blocks one of the pool's would hold up the others.
+    return try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread {
+            continuation.resume(
+                with: Result {
+                    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+                    let tool = URL(fileURLWithPath: tests).deletingLastPathComponent()
+                        .appendingPathComponent("holdfast-stress")
+                    let child = try Child(tool.path, arguments)
+                    child.wait()
+                    return try JSONDecoder().decode(Report.self, from: Data(child.printed.utf8))
+                }
+            )
+        }
     }
 }

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the supervisor has to know of a run, whatever is stressed in it.
+
+/// How many workers contend, and when that is over.
+struct RunLimits {
+    var workers: Int
+    /// Ends the run; nil for no such limit.
+    var acquisitions: UInt64?
+    /// Ends the run; nil for no such limit.
+    var length: Duration?
+    /// Ends the run at the first overlap.
+    var untilOverlap: Bool
+    /// Whether overlaps are what the run has to find.
+    var expectsOverlaps: Bool
+}
+
+/// One process among the workers.
+struct WorkerID: Hashable {
+    var slot: Int
+    /// Which process of its slot, from 1.
+    var incarnation: UInt64
+}
+
+/// A run, as its supervisor sees it.
+protocol SupervisedRun {
+    var limits: RunLimits { get }
+    var page: SharedPage { get }
+    /// The arguments of a worker that is about to be started.
+    mutating func arguments(of worker: WorkerID) -> [String]
+    /// Says in the page that a worker has been reaped, before anything else is done.
+    mutating func bury(_ worker: WorkerID)
+    /// What else befalls the workers, which are given with their PIDs. Returns how many nanoseconds there is peace then.
+    mutating func disturb(_ workers: [Int32: WorkerID]) -> Int64
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutexes of an arena under processes that die by SIGKILL at any instruction of them. A known-bad mutex runs in the same
+// harness and has to be caught. The long run of it is `scripts/stress mutex`.
+
+import Testing
+
+@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(10)))
+struct MutexStressTests {
+    @Test("a mutex that takes a slow holder for a dead one lets two live holders in")
+    func theThiefIsCaught() async throws {
+        let run = try await MutexStressRun.mutex("--mutex", "steal", "--seconds", "60")
+        #expect(run.overlaps > 0)
+        #expect(run.problems == [])
+    }
+
+    @Test("whoever dies wherever: no two live holders, nothing lost, each death told once with its token, tokens grow")
+    func aDeathAnywhereHarmsNobody() async throws {
+        let run = try await MutexStressRun.mutex("--mutex", "arena", "--seconds", "4")
+        #expect(run.acquisitions > 0)
+        #expect(run.killed > 0)
+        #expect(run.abandoned > 0)
+        #expect(run.overlaps == 0)
+        #expect(run.lostUpdates == 0)
+        #expect(run.missedAbandoned == 0)
+        #expect(run.falseAbandoned == 0)
+        #expect(run.tokenRegressions == 0)
+        #expect(run.problems == [])
+    }
+
+    @Test("who is stopped while he holds is not robbed")
+    func aStopIsNoDeath() async throws {
+        let run = try await MutexStressRun.mutex(
+            "--mutex",
+            "arena",
+            "--mutexes",
+            "1",
+            "--stops",
+            "100",
+            "--kill-interval",
+            "10000",
+            "--seconds",
+            "4"
+        )
+        #expect(run.stopsInside > 0)
+        #expect(run.problems == [])
+    }
+}
