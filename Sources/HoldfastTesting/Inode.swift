@@ -55,6 +55,8 @@ struct Inode: Sendable {
     var modified: FileStatus.Time
     var changed: FileStatus.Time
     var attributes: [String: [UInt8]] = [:]
+    /// Memory that those who have the file open share: it is gone after a reboot.
+    var memory: SharedWord?
 }
 
 extension Inode {

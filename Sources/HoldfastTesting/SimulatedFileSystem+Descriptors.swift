@@ -142,6 +142,19 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// The word that is kept with the file.
+    ///
+    /// It is memory, no system call, and not recorded.
+    package func sharedWord(of descriptor: Int32) -> SharedWord? {
+        withState { state in
+            let number = state.inode(descriptor)
+            if let word = state.volume[number].memory { return word }
+            let word = SharedWord()
+            state.volume[number].memory = word
+            return word
+        }
+    }
+
     package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
         try perform(Call("fstatfs", descriptor)) { state throws(Failure) in state.isShared }
     }

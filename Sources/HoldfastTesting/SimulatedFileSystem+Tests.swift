@@ -35,6 +35,13 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// Takes away what processes share in memory, as a reboot does; the files stay as they are.
+    ///
+    /// Locks and states that were made before keep what they had: make new ones.
+    public func forgetSharedMemory() {
+        withState { $0.volume.forgetMemory() }
+    }
+
     /// The bytes of a regular file.
     ///
     /// - Parameter path: Symbolic links in it are followed, in its last component not.

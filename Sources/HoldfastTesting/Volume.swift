@@ -107,6 +107,11 @@ struct Volume: Sendable {
         }
     }
 
+    /// Loses what was only in memory.
+    mutating func forgetMemory() {
+        for number in inodes.keys { inodes[number]?.memory = nil }
+    }
+
     /// Notes that data (`modified`) or only metadata of a file changed.
     mutating func touch(_ number: UInt64, modified: Bool = false) {
         let time = now()

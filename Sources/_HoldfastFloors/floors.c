@@ -66,6 +66,23 @@ int hf_floor_save(int directory, const char *name, const char *temporary, const 
     return 0;
 }
 
+int hf_floor_overwrite(int file, const void *bytes, size_t length, off_t half, size_t count) {
+    for (size_t turn = 0; turn < count; turn++) {
+        if (pwrite(file, bytes, length, (off_t)(turn & 1) * half) != (ssize_t)length || fdatasync(file) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+uint64_t hf_floor_read_word(const uint64_t *word, size_t count) {
+    uint64_t zeros = 0;
+    for (size_t turn = 0; turn < count; turn++) {
+        zeros += __atomic_load_n(word, __ATOMIC_ACQUIRE) == 0;
+    }
+    return zeros;
+}
+
 int hf_floor_load(int directory, const char *name, void *bytes, size_t length, size_t count) {
     for (size_t turn = 0; turn < count; turn++) {
         struct stat status;

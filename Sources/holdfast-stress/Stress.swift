@@ -10,7 +10,9 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast: with processes that die while they hold, and with crashes of every kind.",
-        subcommands: [LocksCommand.self, MutexCommand.self, HoldCommand.self, CrashCommand.self]
+        subcommands: [
+            LocksCommand.self, MutexCommand.self, HoldCommand.self, IncrementCommand.self, CrashCommand.self,
+        ]
     )
 
     static func main() {

@@ -58,6 +58,7 @@ extension ExitStatus {
         case .conflict, .fenced, .wrongStore, .newerFormat, .newerSchema, .missingMigration, .tooLarge, .refused:
             self = .refused
         case .timedOut: self = .busy
+        case .outcomeUnknown, .latched: self = .ioError
         case .notLocked:
             if let lockError = error.underlying as? LockError {
                 self.init(lockError, access)

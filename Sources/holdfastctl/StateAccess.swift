@@ -32,6 +32,7 @@ enum StateAccess {
     static func save(
         _ payload: [UInt8],
         to path: String,
+        options: StateOptions,
         schema given: UInt32?,
         ifGeneration expected: Generation?,
         fence: FencingToken?,
@@ -41,7 +42,7 @@ enum StateAccess {
         while true {
             let schema = given ?? storedSchema(path)
             do throws(StateError) {
-                let file = try StateFile<[UInt8]>(path: path, schema: schema)
+                let file = try StateFile<[UInt8]>(path: path, schema: schema, options: options)
                 let commit = try file.save(payload, ifGeneration: expected, fence: fence, durability: durability)
                 return (commit, schema)
             } catch {

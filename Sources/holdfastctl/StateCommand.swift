@@ -33,7 +33,8 @@ struct StateLoad: ParsableCommand {
             saved. Exit status: 65 corrupt, 66 no such file or not readable, 77 not a file of this version's making.
 
             JSON keys, instead of the payload: path, generation, schema, length, strategy, token, durability (null: \
-            a file does not tell), directorySyncError, reason.
+            a file does not tell), directorySyncError, reason (why the other slot of a two-slot file was not taken, if \
+            it is damaged).
 
             Examples:
               holdfastctl state load settings
@@ -55,6 +56,11 @@ struct StateLoad: ParsableCommand {
         if json.isOn {
             try Output.line(StateLine(path, report).json)
         } else {
+            if let rejected = report.rejected {
+                diagnose(
+                    "warning: '\(path)': this is generation \(report.generation), from the sound slot: \(rejected)"
+                )
+            }
             try StandardStreams.write(payload)
         }
     }
@@ -66,7 +72,7 @@ struct StateVerify: ParsableCommand {
         abstract: "Check state files, and say what they are.",
         discussion: """
             One line for each file. Changes nothing. The exit status is that of the gravest finding: 65 corrupt, 74 not \
-            readable because of an I/O error, 77 a newer format or not a regular file, 66 no such file or not readable, \
+            readable because of an I/O error (of a two-slot file, if only one slot is, too), 77 a newer format or not a regular file, 66 no such file or not readable, \
             0 all sound.
 
             JSON keys: path, generation, schema, length, strategy, token, durability (null), directorySyncError (null), \
@@ -92,7 +98,9 @@ struct StateVerify: ParsableCommand {
         for path in paths {
             let line: StateLine
             do throws(StateError) {
-                line = StateLine(path, try StateFile<[UInt8]>(path: path).verify())
+                let report = try StateFile<[UInt8]>(path: path).verify()
+                line = StateLine(path, report)
+                if let rejected = report.rejected { gravest = max(gravest, ExitStatus(rejected, .reading)) }
             } catch {
                 line = StateLine(path, reason: "\(error)")
                 gravest = max(gravest, ExitStatus(error, .reading))
@@ -110,6 +118,7 @@ struct StateLine {
     var schema: UInt32?
     var length: Int?
     var token: FencingToken?
+    var strategy: StateStrategy?
     var durability: Durability?
     var directorySyncError: SystemError?
     var reason: String?
@@ -124,7 +133,9 @@ struct StateLine {
         generation = report.generation
         schema = report.schema
         length = report.length
+        strategy = report.strategy
         token = report.token
+        reason = report.rejected.map { "\($0)" }
     }
 
     init(_ path: String, _ commit: Commit, schema: UInt32) {
@@ -132,6 +143,7 @@ struct StateLine {
         generation = commit.generation
         self.schema = schema
         length = commit.length
+        strategy = commit.strategy
         token = commit.token
         durability = commit.durability
         directorySyncError = commit.directorySyncError
@@ -143,7 +155,7 @@ struct StateLine {
             "generation": .count(generation?.value),
             "schema": .count(schema.map { UInt64($0) }),
             "length": .count(length.map { UInt64($0) }),
-            "strategy": .text(generation == nil ? nil : StateStrategy.replace.description),
+            "strategy": .text(strategy?.description),
             "token": .count(token?.value),
             "durability": .text(durability.map { DurabilityArgument($0).rawValue }),
             "directorySyncError": .text(directorySyncError.map { "\($0)" }),
@@ -152,10 +164,11 @@ struct StateLine {
     }
 
     var text: String {
-        guard let generation, let schema, let length else { return "\(path): \(reason ?? "unknown")" }
-        var text = "\(path): generation \(generation), schema \(schema), \(length) bytes, \(StateStrategy.replace)"
+        guard let generation, let schema, let length, let strategy else { return "\(path): \(reason ?? "unknown")" }
+        var text = "\(path): generation \(generation), schema \(schema), \(length) bytes, \(strategy)"
         if let token { text += ", token \(token)" }
         if let durability { text += ", \(DurabilityArgument(durability).rawValue)" }
+        if let reason { text += "; the other slot was rejected: \(reason)" }
         return text
     }
 }

@@ -14,8 +14,12 @@ struct StateSave: ParsableCommand {
             the old one or the new one, whole. When it exits with 0 the new state is in place, and with power-loss, the \
             default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
             all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
-            stands, with one exception: 74 and a message that begins with the path and "is saved", when only the result \
-            could not be printed.
+            stands, with two exceptions: 74 and a message that begins with the path and "is saved", when only the result \
+            could not be printed; and 74 when the flush of a save in place failed, whose message says that the outcome is \
+            not known.
+
+            With two-slot the file is written in place, with one flush, and may be a mount point itself. A file of the \
+            other strategy is converted, whose generation, schema and token go on.
 
             Exit status: 77 if the state has another generation than --if-generation says, a later token than --token, \
             or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
@@ -26,6 +30,7 @@ struct StateSave: ParsableCommand {
             Examples:
               echo '{"port": 8080}' | holdfastctl state save settings
               holdfastctl state save --if-generation 0 settings < first.json
+              holdfastctl state save --strategy two-slot --capacity 65536 counters < counters.json
               holdfastctl state save --token "$HOLDFAST_TOKEN" --json settings < new.json
             """
     )
@@ -33,16 +38,23 @@ struct StateSave: ParsableCommand {
     enum Strategy: String, ExpressibleByArgument, CaseIterable {
         case replace
         case twoSlot = "two-slot"
+
+        var strategy: StateStrategy {
+            switch self {
+            case .replace: .replace
+            case .twoSlot: .twoSlot
+            }
+        }
     }
 
     @Argument(help: "The state file.")
     var path: String
 
-    @Option(help: "How the new state takes the old one's place. two-slot is not in this version.")
-    var strategy: Strategy = .replace
+    @Option(help: "How the state is kept from now on; by default as it is, and a new one with replace.")
+    var strategy: Strategy?
 
-    @Option(help: ArgumentHelp("Room for the payload, with two-slot only.", valueName: "bytes"))
-    var capacity: UInt64?
+    @Option(help: ArgumentHelp("Room for payloads of this length, with two-slot only.", valueName: "bytes"))
+    var capacity: Int?
 
     @Option(help: ArgumentHelp("The schema of the payload; by default the stored one, or 1.", valueName: "n"))
     var schema: UInt32?
@@ -61,18 +73,19 @@ struct StateSave: ParsableCommand {
     func validate() throws {
         try Arguments.checkNamesFile(path)
         if capacity != nil && strategy != .twoSlot { throw ValidationError("--capacity is for --strategy two-slot") }
+        if let capacity, !(0...StateOptions.defaultMaximumLength).contains(capacity) {
+            throw ValidationError("--capacity takes a number up to \(StateOptions.defaultMaximumLength)")
+        }
         if token == 0 { throw ValidationError("--token takes a number of 1 or more, as locks give out") }
     }
 
     func run() throws {
-        if strategy == .twoSlot {
-            throw CommandFailure(.unavailable, "the strategy two-slot is not in this version; nothing was saved")
-        }
         let payload = try StandardStreams.readAll(limit: StateOptions.defaultMaximumLength)
         let (commit, savedSchema) = try attempting(.writing) {
             try StateAccess.save(
                 payload,
                 to: path,
+                options: StateOptions(strategy: strategy?.strategy ?? .asFound, capacity: capacity),
                 schema: schema,
                 ifGeneration: ifGeneration.map { Generation($0) },
                 fence: token.map { FencingToken($0) },

@@ -47,7 +47,7 @@ clean_up() {
     if [[ $processes ]]; then kill $processes 2>/dev/null || true; fi
     while read -r _ point _; do
         if [[ $point == "$work"/* ]]; then umount "$point" || true; fi
-    done </proc/mounts
+    done < <(tac /proc/mounts)
     rm -rf "$work"
 }
 trap clean_up EXIT

@@ -24,7 +24,7 @@ struct MutexCell: ~Copyable {
     /// The token of the holder that died, if the word says that one has.
     let deadToken: Atomic<UInt64>
     /// What the holders tell each other and those who only look; 0 at the start of every boot.
-    let published: Atomic<UInt64>
+    @usableFromInline let published: Atomic<UInt64>
     private let unusedToo: UInt64
 
     static let size = 64

@@ -246,8 +246,8 @@ extension SharedMemoryMutex {
     }
 
     /// What the last holder that had something to tell has told; 0 after a reboot, and in a forked child.
-    package var published: UInt64 {
-        guard ownWord != 0 else { return 0 }
+    @inlinable package var published: UInt64 {
+        guard unsafe owner.pointee.load(ordering: .relaxed) != 0 else { return 0 }
         return unsafe cell.pointee.published.load(ordering: .acquiring)
     }
 }

@@ -8,6 +8,8 @@ public struct Commit: Hashable, Sendable {
     public let store: StoreID
     /// The number of this save.
     public let generation: Generation
+    /// How the file is kept.
+    public let strategy: StateStrategy
     /// What the new state survives: less than was asked for if ``directorySyncError`` is not nil.
     public let durability: Durability
     /// Why the directory could not be flushed after the rename, if it could not.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The files beside a state NAME: `.NAME.lock`, `.NAME.previous`, `.NAME.<16 hex digits>.tmp`. Invariant: no state may be
-// called what another state's lock or temporary file is called, so neither a sweep nor a rename can hit a state.
+// The files beside a state NAME: `.NAME.lock`, `.NAME.arena`, `.NAME.previous`, `.NAME.<16 hex digits>.tmp`. Invariant:
+// no state may be called what another state's lock, arena or temporary file is called, so neither a sweep nor a rename can
+// hit a state.
 
 /// The names that belong to one state file.
 struct CompanionNames: Hashable, Sendable {
@@ -9,6 +10,7 @@ struct CompanionNames: Hashable, Sendable {
 
     let state: FileName
     let lock: FileName
+    let arena: FileName
     let previous: FileName
 
     /// Nil with a reason if the name cannot be a state's.
@@ -16,13 +18,15 @@ struct CompanionNames: Hashable, Sendable {
         if Self.isTakenForCompanion(state) {
             throw Refusal(reason: "a name like that belongs to the lock or a temporary file of another state")
         }
-        guard let lock = state.companion("lock"), let previous = state.companion("previous"),
+        guard let lock = state.companion("lock"), let arena = state.companion("arena"),
+            let previous = state.companion("previous"),
             state.uniqueCompanion(Self.temporarySuffix) != nil
         else {
             throw Refusal(reason: "the name is too long: the names of its companion files would exceed 255 bytes")
         }
         self.state = state
         self.lock = lock
+        self.arena = arena
         self.previous = previous
     }
 
@@ -43,13 +47,13 @@ struct CompanionNames: Hashable, Sendable {
         state.isUniqueCompanion(name, suffix: Self.temporarySuffix)
     }
 
-    /// `.*.lock` and `.*.guard`, or `.*.<16 hex digits>.` with the suffix of a temporary file.
+    /// `.*.lock`, `.*.guard` and `.*.arena`, or `.*.<16 hex digits>.` with the suffix of a temporary file.
     ///
     /// `.NAME.previous` is a state and may be opened as one.
     private static func isTakenForCompanion(_ name: FileName) -> Bool {
         let parts = name.description.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count >= 3, parts[0].isEmpty else { return false }
-        if ["lock", "guard"].contains(parts[parts.count - 1]) { return true }
+        if ["lock", "guard", "arena"].contains(parts[parts.count - 1]) { return true }
         let owner = FileName(parts[1..<(parts.count - 2)].joined(separator: "."))
         return [temporarySuffix, LockFile.publishingSuffix, LockFile.removingSuffix].contains { suffix in
             owner?.isUniqueCompanion(name.description, suffix: suffix) ?? false

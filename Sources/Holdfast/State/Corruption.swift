@@ -7,7 +7,7 @@ public struct Corruption: Hashable, Sendable, CustomStringConvertible {
     /// One of the checks, in the order in which they are made.
     public struct Check: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
-            case tooShort, magic, column, length, checksum
+            case tooShort, magic, column, length, checksum, slot
         }
 
         private let value: Value
@@ -24,6 +24,9 @@ public struct Corruption: Hashable, Sendable, CustomStringConvertible {
         public static let length = Check(value: .length)
         /// The checksum of the bytes is not the one in the header.
         public static let checksum = Check(value: .checksum)
+        /// A slot of a two-slot file holds a sound frame that was not saved there: another store's, another slot's, or none
+        /// where there must be one; or the mark of a flush that failed.
+        public static let slot = Check(value: .slot)
 
         /// The name, for example `checksum`.
         public var description: String { value.rawValue }
@@ -38,12 +41,12 @@ public struct Corruption: Hashable, Sendable, CustomStringConvertible {
     /// A clause, for example `the file has 57 bytes, fewer than a header's 128`.
     public let description: String
 
-    static func tooShort(_ size: UInt64) -> Corruption {
+    static func tooShort(_ size: UInt64, header: Int = Frame.headerLength) -> Corruption {
         Corruption(
             check: .tooShort,
-            expected: UInt64(Frame.headerLength),
+            expected: UInt64(header),
             found: size,
-            description: "the file has \(size) bytes, fewer than a header's \(Frame.headerLength)"
+            description: "the file has \(size) bytes, fewer than a header's \(header)"
         )
     }
 
@@ -78,5 +81,24 @@ public struct Corruption: Hashable, Sendable, CustomStringConvertible {
             description:
                 "the header's checksum is \(hexadecimal(header)) and that of the bytes is \(hexadecimal(computed))"
         )
+    }
+
+    static func slotFileLength(expected: UInt64, found: UInt64) -> Corruption {
+        Corruption(
+            check: .length,
+            expected: expected,
+            found: found,
+            description: "a two-slot file with its capacity has \(expected) bytes and this one \(found)"
+        )
+    }
+
+    /// What a slot holds in place of a state of this file.
+    static func slot(_ description: String, expected: UInt64? = nil, found: UInt64? = nil) -> Corruption {
+        Corruption(check: .slot, expected: expected, found: found, description: description)
+    }
+
+    /// The same, of one slot of a two-slot file.
+    func inSlot(_ slot: Int) -> Corruption {
+        Corruption(check: check, expected: expected, found: found, description: "in slot \(slot) \(description)")
     }
 }

@@ -23,11 +23,11 @@ extension FrameHeader {
 }
 
 extension Frame.Header {
-    fileprivate mutating func writeDecimal(_ value: UInt64, _ column: Range<Int>) {
+    mutating func writeDecimal(_ value: UInt64, _ column: Range<Int>) {
         write(value, column, radix: 10)
     }
 
-    fileprivate mutating func writeHexadecimal(_ value: UInt64, _ column: Range<Int>) {
+    mutating func writeHexadecimal(_ value: UInt64, _ column: Range<Int>) {
         write(value, column, radix: 16)
     }
 

@@ -28,7 +28,8 @@ extension Frame {
 extension SealedHeader {
     /// Parses a header; its checksum is not compared with anything here.
     init(parsing bytes: Frame.Header) throws(FrameProblem) {
-        try Self.checkFormat(bytes)
+        let version = try bytes.formatNumber()
+        if version != Frame.formatVersion { throw .newerFormat(version) }
         for index in Frame.separators.indices where bytes[Frame.separators[index]] != asciiSpace {
             throw .corrupt(.column("separator", at: Frame.separators[index]..<Frame.separators[index] + 1))
         }
@@ -51,27 +52,26 @@ extension SealedHeader {
         if header.generation == .absent { throw .corrupt(.column("generation", at: Frame.generationColumn)) }
         checksum = try bytes.hexadecimal("checksum", Frame.checksumColumn)
     }
-
-    /// The magic, and a format number of any width: a later format may keep nothing else of this layout.
-    private static func checkFormat(_ bytes: Frame.Header) throws(FrameProblem) {
-        for index in Frame.magic.indices where bytes[index] != Frame.magic[index] { throw .corrupt(.magic) }
-        var end = Frame.formatColumn.lowerBound
-        while end < Frame.headerLength && bytes[end].isDigit { end += 1 }
-        let column = Frame.formatColumn.lowerBound..<end
-        guard !column.isEmpty, bytes[column.lowerBound] != UInt8(ascii: "0"), end < Frame.headerLength,
-            bytes[end] == asciiSpace
-        else { throw .corrupt(.magic) }
-        let version = try bytes.decimal("format", column)
-        if version != Frame.formatVersion { throw .newerFormat(version) }
-    }
 }
 
 extension Frame.Header {
-    fileprivate func decimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
+    /// The number after the magic, of any width: a later format may keep nothing else of this layout.
+    func formatNumber() throws(FrameProblem) -> UInt64 {
+        for index in Frame.magic.indices where self[index] != Frame.magic[index] { throw .corrupt(.magic) }
+        var end = Frame.formatColumn.lowerBound
+        while end < Frame.headerLength && self[end].isDigit { end += 1 }
+        let column = Frame.formatColumn.lowerBound..<end
+        guard !column.isEmpty, self[column.lowerBound] != UInt8(ascii: "0"), end < Frame.headerLength,
+            self[end] == asciiSpace
+        else { throw .corrupt(.magic) }
+        return try decimal("format", column)
+    }
+
+    func decimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
         try number(name, column, radix: 10)
     }
 
-    fileprivate func hexadecimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
+    func hexadecimal(_ name: StaticString, _ column: Range<Int>) throws(FrameProblem) -> UInt64 {
         try number(name, column, radix: 16)
     }
 

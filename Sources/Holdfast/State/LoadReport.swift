@@ -7,7 +7,7 @@ public struct LoadReport: Sendable {
     /// Which file of the store was read.
     public struct Copy: Hashable, Sendable, CustomStringConvertible {
         private enum Value: String {
-            case current, previous
+            case current, previous, older
         }
 
         private let value: Value
@@ -16,6 +16,9 @@ public struct LoadReport: Sendable {
         public static let current = Copy(value: .current)
         /// The copy that the save before the last one left, `.NAME.previous`.
         public static let previous = Copy(value: .previous)
+        /// The sound slot of a two-slot file whose other slot, which may have been the newer one, holds no state:
+        /// ``LoadReport/rejected`` says what it holds.
+        public static let older = Copy(value: .older)
 
         /// The name, for example `previous`.
         public var description: String { value.rawValue }
@@ -25,6 +28,8 @@ public struct LoadReport: Sendable {
     public let copy: Copy
     /// Why the current copy was not used, if ``copy`` is another one.
     public let rejected: StateError?
+    /// How the file is kept.
+    public let strategy: StateStrategy
     /// The store that it belongs to.
     public let store: StoreID
     /// Which save it is.
@@ -40,10 +45,12 @@ public struct LoadReport: Sendable {
 }
 
 extension LoadReport {
-    init(_ header: FrameHeader, copy: Copy, rejected: StateError? = nil, migratedFrom: UInt32? = nil) {
+    init(_ loaded: LoadedState, migratedFrom: UInt32? = nil) {
+        let header = loaded.state.header
         self.init(
-            copy: copy,
-            rejected: rejected,
+            copy: loaded.copy,
+            rejected: loaded.rejected,
+            strategy: loaded.strategy,
             store: header.store,
             generation: header.generation,
             schema: header.schema,

@@ -9,27 +9,27 @@ struct LoadedState: Sendable {
     var state: StoredState
     var copy: LoadReport.Copy
     var rejected: StateError?
+    var strategy = StateStrategy.replace
 }
 
 extension ReplaceEngine {
-    /// The current state, or the previous copy if the current one is damaged and that is wanted.
+    /// The current state.
+    func load(_ operation: StateError.Operation, durable: Bool) throws(StateError) -> LoadedState {
+        guard let state = try load(names.state, operation, durable: durable) else {
+            throw StateError(.notFound, operation, path: path)
+        }
+        return LoadedState(state: state, copy: .current)
+    }
+
+    /// The previous copy, in place of a current one that is damaged.
     ///
     /// A missing file is no damage: somebody removed it, and what they removed must not come back by itself.
-    func load(
+    func loadPrevious(
+        insteadOf rejected: StateError,
         _ operation: StateError.Operation,
-        orPrevious: Bool,
         durable: Bool
     ) throws(StateError) -> LoadedState {
-        let rejected: StateError
-        do throws(StateError) {
-            if let state = try load(names.state, operation, durable: durable) {
-                return LoadedState(state: state, copy: .current)
-            }
-            throw StateError(.notFound, operation, path: path)
-        } catch {
-            guard orPrevious, error.isDamage else { throw error }
-            rejected = error
-        }
+        guard rejected.isDamage else { throw rejected }
         do throws(StateError) {
             if let state = try load(names.previous, operation, durable: durable) {
                 return LoadedState(state: state, copy: .previous, rejected: rejected)
@@ -73,4 +73,7 @@ extension StateError {
     var isDamage: Bool {
         code == .corrupt || (code == operation.failure && cause?.code == EIO)
     }
+
+    /// Whether the name leads to a file of the strategy that this one is not about.
+    var isOtherStrategy: Bool { code == .newerFormat && found == SlotFile.formatVersion }
 }

@@ -22,13 +22,17 @@ struct StoredState: Sendable {
 
 extension ReplaceEngine {
     /// Opens a file of this state; nil if there is none.
-    func open(_ name: FileName, _ operation: StateError.Operation) throws(StateError) -> OpenedState? {
+    func open(
+        _ name: FileName,
+        _ operation: StateError.Operation,
+        _ mode: OpenMode = .read
+    ) throws(StateError) -> OpenedState? {
         func refused(_ what: String) -> StateError {
             let detail = "\(what), and a state is only kept in a regular file"
             return StateError(.refused, operation, path: directory.path(of: name), detail: detail)
         }
         do throws(SystemError) {
-            let file = try directory.open(name, .read)
+            let file = try directory.open(name, mode)
             let status = try file.status()
             if status.kind == .regular { return OpenedState(file: file, status: status, name: name) }
             throw SystemError(call: "fstat", code: status.kind == .directory ? EISDIR : ENXIO)
@@ -72,6 +76,11 @@ extension ReplaceEngine {
     private func readVerified(_ file: borrowing Descriptor, size: Int64) throws(ReadProblem) -> StoredState {
         let length = size - Int64(Frame.headerLength)
         guard length >= 0 else { throw .frame(.corrupt(.tooShort(UInt64(size)))) }
+        // A two-slot file is known by its first line, before it is read whole; no other file of its size is likely.
+        let mayBeSlots = size % Int64(SlotFile.page) == 0 && size >= 3 * Int64(SlotFile.page)
+        if mayBeSlots || length > Int64(options.maximumLength), Self.formatNumber(of: file) == SlotFile.formatVersion {
+            throw .frame(.newerFormat(SlotFile.formatVersion))
+        }
         guard length <= Int64(options.maximumLength) else {
             throw .numbers(.tooLarge, expected: UInt64(options.maximumLength), found: UInt64(length))
         }
@@ -120,11 +129,25 @@ extension ReplaceEngine {
 
     /// The header alone, not compared with the payload; nil if it cannot be read or is malformed.
     func peek(_ opened: borrowing OpenedState) -> SealedHeader? {
+        Self.firstLine(of: opened.file).flatMap { try? SealedHeader(parsing: $0) }
+    }
+
+    /// Whether the file begins with this header, which carries the generation and the checksum.
+    func isStill(_ frame: SealedHeader) -> Bool {
+        guard let opened = try? open(names.state, .loading) else { return false }
+        return peek(opened) == frame
+    }
+
+    private static func formatNumber(of file: borrowing Descriptor) -> UInt64? {
+        firstLine(of: file).flatMap { try? $0.formatNumber() }
+    }
+
+    private static func firstLine(of file: borrowing Descriptor) -> Frame.Header? {
         var header = Frame.Header(repeating: 0)
         var span = header.mutableSpan
         let count = unsafe span.withUnsafeMutableBytes { bytes in
-            (try? unsafe opened.file.readAll(into: bytes)) ?? 0
+            (try? unsafe file.readAll(into: bytes)) ?? 0
         }
-        return count == Frame.headerLength ? try? SealedHeader(parsing: header) : nil
+        return count == Frame.headerLength ? header : nil
     }
 }

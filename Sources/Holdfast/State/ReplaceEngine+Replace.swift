@@ -15,6 +15,21 @@
 
 internal import _HoldfastCShims
 
+/// What kind of file a replacement makes.
+enum FileImage: Sendable {
+    /// The frame and nothing else.
+    case frame
+    /// The frame in its slot of a two-slot file.
+    case slots(SlotFileHeader)
+
+    var strategy: StateStrategy {
+        switch self {
+        case .frame: .replace
+        case .slots: .twoSlot
+        }
+    }
+}
+
 extension ReplaceEngine {
     /// Puts a new file in the place of the target, whose metadata it takes over, or else the given.
     ///
@@ -24,7 +39,8 @@ extension ReplaceEngine {
         by payload: [UInt8],
         _ header: FrameHeader,
         _ request: SaveRequest,
-        metadata: FileMetadata? = nil
+        metadata: FileMetadata? = nil,
+        as image: FileImage = .frame
     ) throws(StateError) -> Commit {
         sweep()
         let flushes = request.durability == .powerLoss
@@ -32,25 +48,37 @@ extension ReplaceEngine {
         do throws(SystemError) {
             if flushes {
                 let entry = try directory.openItself()
-                try put(target, payload, header, flushes, metadata)
+                try put(target, payload, header, flushes, metadata, image)
                 syncError = Self.flush(entry)
             } else {
-                try put(target, payload, header, flushes, metadata)
+                try put(target, payload, header, flushes, metadata, image)
                 syncError = nil
             }
         } catch {
             throw StateError(.notSaved, request.operation, path: path, cause: error)
         }
+        return try commit(header, image.strategy, syncError: syncError, flushes, request)
+    }
+
+    /// What a save reports that is in place.
+    func commit(
+        _ header: FrameHeader,
+        _ strategy: StateStrategy,
+        syncError: SystemError?,
+        _ flushes: Bool,
+        _ request: SaveRequest
+    ) throws(StateError) -> Commit {
         if let syncError, options.requiresDirectorySync {
             throw StateError(.directoryNotSynced, request.operation, path: path, cause: syncError)
         }
         return Commit(
             store: header.store,
             generation: header.generation,
+            strategy: strategy,
             durability: flushes && syncError == nil ? .powerLoss : .processCrash,
             directorySyncError: syncError,
             token: header.fencingToken,
-            length: payload.count
+            length: Int(header.length)
         )
     }
 
@@ -60,18 +88,19 @@ extension ReplaceEngine {
         _ payload: [UInt8],
         _ header: FrameHeader,
         _ flushes: Bool,
-        _ metadata: FileMetadata?
+        _ metadata: FileMetadata?,
+        _ image: FileImage
     ) throws(SystemError) {
         let temporary = names.temporary()
-        let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes)
+        let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes, image)
         do throws(SystemError) {
-            if let target, options.keepsPrevious { try keepPrevious(target.status) }
+            if let target, target.isPlain, options.keepsPrevious { try keepPrevious(target.status) }
             try rename(temporary, of: status.identity)
         } catch {
             try? directory.unlink(temporary)
             throw error
         }
-        remember(status, frame)
+        if case .frame = image { remember(status, frame) }
     }
 
     /// A complete file beside the target.
@@ -82,14 +111,25 @@ extension ReplaceEngine {
         _ payload: [UInt8],
         _ header: FrameHeader,
         _ metadata: FileMetadata?,
-        _ flushes: Bool
+        _ flushes: Bool,
+        _ image: FileImage
     ) throws(SystemError) -> (FileStatus, SealedHeader) {
         let file = try directory.open(name, .createNew(permissions: 0o600))
         do throws(SystemError) {
-            let frame = try Self.fill(file, header, payload)
+            let frame: SealedHeader
+            let length: Int64
+            switch image {
+            case .frame:
+                frame = try Self.fill(file, header, payload)
+                length = Int64(Frame.headerLength + payload.count)
+            case .slots(let slots):
+                try slots.lay(out: file)
+                frame = try Self.fill(file, header, payload, at: slots.offset(of: header.generation.slot))
+                length = slots.fileLength
+            }
             let status = try file.status()
             // A file system that lost bytes without an error, or somebody else at work in this file.
-            if status.size != Int64(Frame.headerLength + payload.count) {
+            if status.size != length {
                 throw SystemError(call: "pwritev", code: EIO)
             }
             try metadata?.apply(to: file, having: status)
@@ -104,17 +144,19 @@ extension ReplaceEngine {
         }
     }
 
-    private static func fill(
+    /// Writes a frame.
+    static func fill(
         _ file: borrowing Descriptor,
         _ header: FrameHeader,
-        _ payload: [UInt8]
+        _ payload: [UInt8],
+        at offset: Int64 = 0
     ) throws(SystemError) -> SealedHeader {
         // Result carries the type of the error through closures that are declared `rethrows`.
         let outcome = unsafe payload.withUnsafeBytes { payload in
             let (bytes, checksum) = unsafe header.encoded(before: payload)
             return unsafe bytes.span.withUnsafeBytes { bytes in
                 Result { () throws(SystemError) in
-                    try unsafe file.writeAll(bytes, payload)
+                    try unsafe file.writeAll(bytes, payload, at: offset)
                     return SealedHeader(header: header, checksum: checksum)
                 }
             }

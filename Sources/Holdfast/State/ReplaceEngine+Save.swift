@@ -20,39 +20,33 @@ struct TargetState: Sendable {
     var payload: [UInt8] = []
     var status: FileStatus
     var metadata: FileMetadata
+    /// Whether it is an ordinary state file, which can be kept as the previous copy.
+    var isPlain = true
+}
+
+/// What an update begins with.
+struct StoredPayload: Sendable {
+    var schema: UInt32
+    var bytes: [UInt8]
 }
 
 extension ReplaceEngine {
-    /// Replaces the state by this payload.
-    func save(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) -> Commit {
-        try checkLength(payload, request)
-        let lock = try lock(request.operation, deadline: request.deadline)
-        let target = try target(request, wantsPayload: false)
-        let commit = try replace(
-            target,
-            by: payload,
-            try successor(of: target?.header, payload, request),
-            request
-        )
-        // The state is saved; that the lock's file could not be closed well changes nothing about it.
-        try? lock.release()
-        return commit
-    }
-
     /// Replaces the state by what the body makes of it, with no other writer in between.
     ///
     /// The body is given nil if there is no state. If it throws, nothing is changed.
-    func update(_ request: SaveRequest, _ body: (TargetState?) throws -> [UInt8]) throws -> Commit {
+    func save(
+        _ request: SaveRequest,
+        wantsPayload: Bool,
+        _ body: (StoredPayload?) throws -> [UInt8]
+    ) throws -> Commit {
         let lock = try lock(request.operation, deadline: request.deadline)
-        let target = try target(request, wantsPayload: true)
-        let payload = try body(target)
+        let target = try target(request, wantsPayload: wantsPayload)
+        let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try checkLength(payload, request)
-        let commit = try replace(
-            target,
-            by: payload,
-            try successor(of: target?.header, payload, request),
-            request
-        )
+        var header = header(after: target?.header, payload, request)
+        header.generation = try generation(after: target?.header.generation ?? .absent, request.operation)
+        let commit = try replace(target, by: payload, header, request)
+        // The state is saved; that the lock's file could not be closed well changes nothing about it.
         try? lock.release()
         return commit
     }
@@ -70,9 +64,15 @@ extension ReplaceEngine {
     }
 
     /// The current file, which must be sound and of this program's making, and may be replaced by this writer.
-    private func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
+    func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
         let target = try currentFile(request, wantsPayload: wantsPayload)
-        if let schema = target?.header.schema, schema > request.schema {
+        try check(request, against: target?.header)
+        return target
+    }
+
+    /// Whether this writer may replace the state with this header.
+    func check(_ request: SaveRequest, against header: FrameHeader?) throws(StateError) {
+        if let schema = header?.schema, schema > request.schema {
             throw StateError(
                 .newerSchema,
                 request.operation,
@@ -81,7 +81,7 @@ extension ReplaceEngine {
                 found: UInt64(schema)
             )
         }
-        let found = target?.header.generation ?? .absent
+        let found = header?.generation ?? .absent
         if let expected = request.ifGeneration, expected != found {
             throw StateError(
                 .conflict,
@@ -91,8 +91,7 @@ extension ReplaceEngine {
                 found: found.value
             )
         }
-        try checkFence(request, stored: target?.header.token ?? 0)
-        return target
+        try checkFence(request, stored: header?.token ?? 0)
     }
 
     func checkFence(_ request: SaveRequest, stored: UInt64) throws(StateError) {
@@ -131,15 +130,11 @@ extension ReplaceEngine {
         }
     }
 
-    /// The header that follows.
-    private func successor(
-        of header: FrameHeader?,
-        _ payload: [UInt8],
-        _ request: SaveRequest
-    ) throws(StateError) -> FrameHeader {
+    /// The header of the state that follows, but for its generation.
+    func header(after header: FrameHeader?, _ payload: [UInt8], _ request: SaveRequest) -> FrameHeader {
         FrameHeader(
             store: header?.store ?? options.expectedStore ?? .random(),
-            generation: try generation(after: header?.generation ?? .absent, request.operation),
+            generation: .absent,
             schema: request.schema,
             token: max(header?.token ?? 0, request.fence?.value ?? 0),
             length: UInt64(payload.count)

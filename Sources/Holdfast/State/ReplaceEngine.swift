@@ -72,15 +72,20 @@ final class ReplaceEngine: Sendable {
             if lock.abandoned != nil { memory.withLock { $0.hasSwept = false } }
             return lock
         } catch {
-            let late = error.code == .timedOut || error.code == .busy
-            throw StateError(
-                late ? .timedOut : .notLocked,
-                operation,
-                path: path,
-                cause: error.cause,
-                underlying: error
-            )
+            throw lockFailure(error, operation)
         }
+    }
+
+    /// A lock that was not taken.
+    func lockFailure(_ error: LockError, _ operation: StateError.Operation) -> StateError {
+        let late = error.code == .timedOut || error.code == .busy
+        return StateError(
+            late ? .timedOut : .notLocked,
+            operation,
+            path: path,
+            cause: error.cause,
+            underlying: error
+        )
     }
 
     /// Made at the first save, because who only reads may not even be allowed to make the file.

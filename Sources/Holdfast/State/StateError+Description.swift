@@ -17,7 +17,7 @@ extension StateError: CustomStringConvertible {
         switch code {
         case .notFound: return "there is no such file"
         case .corrupt: return "it is not the state that was saved: \(corruption?.description ?? "")"
-        case .newerFormat: return "it has the file format \(found), and this version of Holdfast reads up to 1"
+        case .newerFormat: return "it has the file format \(found), and this version of Holdfast reads up to 2"
         case .newerSchema: return "its schema is \(found), and this program supports up to \(expected)"
         case .missingMigration: return "no migration leads from its schema \(found) towards \(expected)"
         case .migrationFailed: return "the migration from schema \(found) threw: \(thrown)"
@@ -30,6 +30,7 @@ extension StateError: CustomStringConvertible {
         case .fenced: return "the fencing token \(found) is older than the state's, \(expected)"
         case .timedOut: return "another writer held its lock until the deadline"
         case .notLocked: return "its lock cannot be taken: \(thrown)"
+        case .latched: return "earlier flushes of it failed, the last one with \(cause?.description ?? "?")"
         default: return cause?.description ?? code.description
         }
     }
@@ -40,6 +41,11 @@ extension StateError: CustomStringConvertible {
     private var truth: String? {
         switch code {
         case .directoryNotSynced: "The new state is in place and visible, but a power cut may bring back the old one."
+        case .outcomeUnknown:
+            """
+            Readers see the old state; after a reboot it may be that one or generation \(found.map { "\($0)" } ?? "?"), \
+            which was being saved.
+            """
         case .notDurable: "What was read may be taken back by a power cut."
         case .notFound: nil
         default: operation.isSave ? "The old state stands." : nil
@@ -66,6 +72,9 @@ extension StateError: CustomStringConvertible {
             """
         case .conflict: "Load it again and decide anew."
         case .fenced: "Stop: another holder of the lock has taken over."
+        case .outcomeUnknown:
+            "Look at the kernel's log, and save again when the device works: that writes everything anew."
+        case .latched: "Look at the kernel's log, and open the state file anew before saving again."
         case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable: cause?.advice
         default: nil
         }

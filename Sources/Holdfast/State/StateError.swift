@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What went wrong with a state, in words a program can act on (`code`) and in a sentence a person can (`description`).
-// Invariant: each code says what is true of the file afterwards; only `directoryNotSynced` leaves anything changed.
+// Invariant: each code says what is true of the file afterwards; only `directoryNotSynced` and `outcomeUnknown` may leave
+// anything changed.
 
 /// A state could not be loaded, saved or verified.
 public struct StateError: Error, Sendable {
@@ -12,7 +13,7 @@ public struct StateError: Error, Sendable {
         private enum Value: String {
             case notFound, corrupt, newerFormat, newerSchema, missingMigration, migrationFailed, decodingFailed
             case encodingFailed, wrongStore, tooLarge, refused, conflict, fenced, timedOut, notLocked, notRead
-            case notSaved, directoryNotSynced, notDurable
+            case notSaved, directoryNotSynced, notDurable, outcomeUnknown, latched
         }
 
         private let value: Value
@@ -84,6 +85,19 @@ public struct StateError: Error, Sendable {
         public static let directoryNotSynced = Code(value: .directoryNotSynced)
         /// The state was read, but could not be flushed as the load was asked to: a power cut may take it back.
         public static let notDurable = Code(value: .notDurable)
+
+        /// The new state was written to a two-slot file, and its flush failed at ``StateError/cause``: whether the device
+        /// has it is not known.
+        ///
+        /// Readers are given the old state. After a power cut or a reboot it may be the old one or the new one, whose
+        /// generation is ``StateError/found``; the next save that succeeds settles it. Saving again is the way to try
+        /// again: it writes everything anew.
+        public static let outcomeUnknown = Code(value: .outcomeUnknown)
+        /// Flushes of this two-slot file have failed before, the last one at ``StateError/cause``, so nothing is saved.
+        ///
+        /// That is three times in a row, or once because the file system is read-only by now. Make a new `StateFile` to
+        /// try again. Nothing was changed.
+        public static let latched = Code(value: .latched)
 
         /// The name, for example `notSaved`.
         public var description: String { value.rawValue }

@@ -42,16 +42,14 @@ extension StateFile {
         orPrevious: Bool = false,
         durable: Bool = false
     ) throws(StateError) -> (value: Value, report: LoadReport) {
-        let loaded = try engine.load(.loading, orPrevious: orPrevious, durable: durable)
+        try decoded(try engine.load(.loading, orPrevious: orPrevious, durable: durable))
+    }
+
+    /// The value of what was loaded.
+    func decoded(_ loaded: LoadedState) throws(StateError) -> (value: Value, report: LoadReport) {
         let header = loaded.state.header
         let value = try decode(loaded.state.payload, schema: header.schema, .loading)
-        let report = LoadReport(
-            header,
-            copy: loaded.copy,
-            rejected: loaded.rejected,
-            migratedFrom: header.schema == schema ? nil : header.schema
-        )
-        return (value, report)
+        return (value, LoadReport(loaded, migratedFrom: header.schema == schema ? nil : header.schema))
     }
 
     /// Reads and verifies the file without decoding its payload.
@@ -65,7 +63,7 @@ extension StateFile {
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
     ///   ``StateError/Code/refused`` or ``StateError/Code/notRead``.
     public func verify() throws(StateError) -> LoadReport {
-        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false).state.header, copy: .current)
+        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false))
     }
 
     /// The value of a verified payload.

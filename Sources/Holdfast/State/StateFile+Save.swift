@@ -41,7 +41,42 @@ extension StateFile {
     ) throws(StateError) -> Commit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
-        return try engine.save(try encode(value), request)
+        let payload = try encode(value)
+        try engine.files.checkLength(payload, request)
+        return try engine.save(payload, request)
+    }
+
+    /// Replaces the state by a value; this task is suspended meanwhile.
+    ///
+    /// As the blocking method of the same name, whose guarantees it has. The value is encoded at once; writing and
+    /// flushing is done by a thread that is not of the cooperative pool.
+    ///
+    /// Saves of this `StateFile` and its copies that come while another one is being written are made together: if
+    /// several have the same conditions (no `expected` generation, equal `fence`, `durability` and `deadline`) only the
+    /// newest value is written, and all of them return its commit, whose generation covers theirs. A cancelled task waits
+    /// for the save all the same.
+    ///
+    /// - Parameters:
+    ///   - value: What to save.
+    ///   - expected: As in the blocking method.
+    ///   - fence: As there.
+    ///   - durability: As there.
+    ///   - deadline: As there.
+    /// - Returns: What was achieved, for this value or a later one that replaced it.
+    /// - Throws: ``StateError`` as there.
+    @discardableResult
+    public func save(
+        _ value: Value,
+        ifGeneration expected: Generation? = nil,
+        fence: FencingToken? = nil,
+        durability: Durability? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) async throws(StateError) -> Commit {
+        var request = request(fence, durability, deadline)
+        request.ifGeneration = expected
+        let payload = try encode(value)
+        try engine.files.checkLength(payload, request)
+        return try await engine.queue.save(payload, request, engine).get()
     }
 
     /// Changes the state with no other writer in between.
@@ -69,10 +104,10 @@ extension StateFile {
         deadline: ContinuousClock.Instant? = nil,
         _ body: (inout Value) throws -> Void
     ) throws -> Commit {
-        try engine.update(request(fence, durability, deadline)) { stored in
+        try engine.save(request(fence, durability, deadline), wantsPayload: true) { stored in
             var value: Value
             if let stored {
-                value = try decode(stored.payload, schema: stored.header.schema, .saving)
+                value = try decode(stored.bytes, schema: stored.schema, .saving)
             } else if let initial = initial() {
                 value = initial
             } else {

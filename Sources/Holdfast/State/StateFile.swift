@@ -22,7 +22,7 @@
 /// Not for: data that grows without bound (each save writes it whole), many small changes per second on a disk (each is
 /// two flushes), or directories that several machines share.
 public struct StateFile<Value>: Sendable {
-    let engine: ReplaceEngine
+    let engine: StateEngine
     let codec: any StateCodec<Value>
     let migrations: MigrationPath
     /// The schema of this program's values: what a save writes, and the newest that a load accepts.
@@ -49,7 +49,7 @@ public struct StateFile<Value>: Sendable {
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         do throws(CompanionNames.Refusal) {
-            engine = ReplaceEngine(try CompanionNames(of: name), in: directory, options: options)
+            engine = StateEngine(try CompanionNames(of: name), in: directory, options: options)
         } catch {
             throw StateError(.refused, .opening, path: directory.path(of: name), detail: error.reason)
         }

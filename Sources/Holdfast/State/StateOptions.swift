@@ -5,16 +5,31 @@
 /// How the new state takes the place of the old one.
 public struct StateStrategy: Hashable, Sendable, CustomStringConvertible {
     private enum Value: String {
+        case asFound = "as-found"
         case replace
+        case twoSlot = "two-slot"
     }
 
     private let value: Value
+
+    /// Keep the file as it is: by ``replace`` or in two slots, whatever it was made for.
+    ///
+    /// A first save makes a file for ``replace``.
+    public static let asFound = StateStrategy(value: .asFound)
 
     /// Write a new file beside the old one and rename it over: an ordinary file, which anything can read.
     ///
     /// Two flushes per save with ``Durability/powerLoss``. Needs a directory that it may write to, and cannot replace a
     /// file that is a mount point.
     public static let replace = StateStrategy(value: .replace)
+
+    /// Write in place, to the older of two slots in one file: one flush per save with ``Durability/powerLoss``, and a
+    /// reader that looks again at an unchanged state (``StateReader``) makes no system call.
+    ///
+    /// Works for a file that is itself a mount point. Once made, the file never runs out of room on a file system that
+    /// writes in place (ext4, xfs). All processes must reach it in the same directory, where `.NAME.arena` holds their
+    /// lock.
+    public static let twoSlot = StateStrategy(value: .twoSlot)
 
     /// The name, for example `replace`.
     public var description: String { value.rawValue }
@@ -23,14 +38,22 @@ public struct StateStrategy: Hashable, Sendable, CustomStringConvertible {
 /// How a state file is kept.
 public struct StateOptions: Hashable, Sendable {
     /// How the new state takes the place of the old one.
+    ///
+    /// A save to a file of the other strategy converts it, and keeps its store, its generations, schema and token. A
+    /// load finds the strategy by itself.
     public var strategy: StateStrategy
+    /// Room for payloads of at least so many bytes in a two-slot file; nil for as much as there is, or is needed.
+    ///
+    /// A larger payload makes a larger file, by a replacement, with twice the room.
+    public var capacity: Int?
     /// What a save survives, unless it says otherwise itself.
     public var durability: Durability
     /// The largest payload in bytes that is saved or loaded, so that a damaged or foreign file cannot exhaust memory.
     public var maximumLength: Int
     /// Whether each save keeps the state before it as `.NAME.previous`, to fall back to or to restore.
     ///
-    /// Costs a linkat(2) and a renameat(2) per save, and no flush.
+    /// Costs a linkat(2) and a renameat(2) per save, and no flush. A two-slot file has the state before in its other
+    /// slot, with or without this.
     public var keepsPrevious: Bool
     /// Whether a save whose directory flush failed throws ``StateError/Code/directoryNotSynced``.
     ///
@@ -46,14 +69,17 @@ public struct StateOptions: Hashable, Sendable {
 
     /// Makes options; those that are not named have their default.
     public init(
-        strategy: StateStrategy = .replace,
+        strategy: StateStrategy = .asFound,
+        capacity: Int? = nil,
         durability: Durability = .powerLoss,
         maximumLength: Int = StateOptions.defaultMaximumLength,
         keepsPrevious: Bool = false,
         requiresDirectorySync: Bool = false,
         expectedStore: StoreID? = nil
     ) {
+        precondition(capacity.map { $0 >= 0 && $0 <= 1 << 40 } ?? true, "there is no such room")
         self.strategy = strategy
+        self.capacity = capacity
         self.durability = durability
         self.maximumLength = maximumLength
         self.keepsPrevious = keepsPrevious

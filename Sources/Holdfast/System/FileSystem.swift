@@ -106,10 +106,15 @@ package protocol FileSystem: Sendable {
     func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool
     /// fstatfs(2): whether other machines may share this file system.
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool
+    /// A word in memory for an open file, the same one for all who open that file, 0 at first and after a reboot.
+    ///
+    /// Nil on the real file system, where a mapped file has it.
+    func sharedWord(of descriptor: Int32) -> SharedWord?
     /// The PID that the kernel's lock table names for a lock on this file, if it names one.
     func lockHolder(of file: FileIdentity) -> Int32?
 }
 
 extension FileSystem {
+    package func sharedWord(of descriptor: Int32) -> SharedWord? { nil }
     package func lockHolder(of file: FileIdentity) -> Int32? { nil }
 }

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #pragma clang assume_nonnull begin
 
@@ -22,6 +24,13 @@ int hf_floor_save(int directory, const char *name, const char *temporary, const 
                   size_t count);
 
 /* openat(2), fstat(2), read(2), close(2). ERANGE if the file has another length. */
+/* Overwrites, in turns, the two halves of an open file with `length` bytes and flushes each time: pwrite, fdatasync. The file
+   has blocks for both, `half` apart. */
+int hf_floor_overwrite(int file, const void *bytes, size_t length, off_t half, size_t count);
+
+/* Loads a word that others may store, with acquire ordering, and adds up whether it is zero. */
+uint64_t hf_floor_read_word(const uint64_t *word, size_t count);
+
 int hf_floor_load(int directory, const char *name, void *bytes, size_t length, size_t count);
 
 /* memcpy(3). */

@@ -10,7 +10,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench",
         abstract: "Measure locks, saves and loads on this disk, beside their raw floors.",
         discussion: """
-            Works in a new directory within DIRECTORY, which it removes at the end, for less than half a minute. Each \
+            Works in a new directory within DIRECTORY, which it removes at the end, for about half a minute. Each \
             operation is measured in turns with its floor, which does in C what the operation cannot do without. Times \
             are medians; the spread is half the distance between the tenth and the ninetieth percentile. Flushes are \
             those that the disk completed for one save, by the kernel's count, and include what others do to the disk \
@@ -70,6 +70,19 @@ struct BenchCommand: ParsableCommand {
             ("mutex.recovery", { [try HandoverRows.ofDeadMutexes(ground, effort)] }),
             ("state.save.replace.4KiB", { [try StateRows.save(.powerLoss, ground, flushes, effort)] }),
             ("state.save.replace.4KiB.processCrash", { [try StateRows.save(.processCrash, ground, nil, effort)] }),
+            (
+                "state.save.two-slot.4KiB",
+                { [try StateRows.saveInPlace("4KiB", length: 4 << 10, ground, flushes, effort)] }
+            ),
+            (
+                "state.save.two-slot.64KiB",
+                { [try StateRows.saveInPlace("64KiB", length: 64 << 10, ground, flushes, effort)] }
+            ),
+            (
+                "state.save.two-slot.1MiB",
+                { [try StateRows.saveInPlace("1MiB", length: 1 << 20, ground, flushes, effort)] }
+            ),
+            ("state.read.unchanged", { [try StateRows.readUnchanged(ground, effort)] }),
             ("state.load.4KiB", { [try StateRows.load(ground, effort)] }),
             ("checksum.4KiB", { [try StateRows.checksum("4KiB", length: 4 << 10, effort)] }),
             ("checksum.1MiB", { [try StateRows.checksum("1MiB", length: 1 << 20, effort)] }),

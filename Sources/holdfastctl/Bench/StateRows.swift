@@ -49,6 +49,83 @@ enum StateRows {
         )
     }
 
+    /// Saves in place.
+    ///
+    /// The floor overwrites a file of its own by as many bytes as Holdfast writes, header and payload.
+    static func saveInPlace(
+        _ name: String,
+        length: Int,
+        _ ground: BenchGround,
+        _ flushes: FlushCounter?,
+        _ effort: Effort
+    ) throws -> BenchRow {
+        let payload = somePayload(length)
+        let options = StateOptions(strategy: .twoSlot)
+        let file = try StateFile<[UInt8]>(path: "\(ground.path)/slots.\(name)", options: options)
+        try file.save(payload)
+        let frame = [UInt8](repeating: 0x2a, count: 128 + length)
+        let half = (frame.count + 4095) / 4096 * 4096
+        let (directory, floorName) = try Directory.resolve("\(ground.path)/floor.\(name)")
+        let floor = try directory.open(floorName, .readWriteOrCreate(permissions: 0o600))
+        let descriptor = floor.rawValue
+        try checkFloor("overwrite", unsafe hf_floor_overwrite(descriptor, frame, frame.count, off_t(half), 2))
+        let measured = try Harness(effort, seconds: 4).compare(
+            rounds: 2000,
+            count: 10,
+            flushes: flushes,
+            subject: { count in
+                for _ in 0..<count { try file.save(payload) }
+            },
+            floor: { count in
+                try checkFloor(
+                    "overwrite",
+                    unsafe hf_floor_overwrite(descriptor, frame, frame.count, off_t(half), count)
+                )
+            }
+        )
+        try floor.close()
+        return BenchRow(
+            "state.save.two-slot.\(name)",
+            measured,
+            floor: "pwrite, fdatasync in C",
+            goal: .ratio(1.1),
+            countsFlushes: true
+        )
+    }
+
+    /// Reads a typed state that nobody has changed.
+    static func readUnchanged(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
+        let options = StateOptions(strategy: .twoSlot)
+        let file = try StateFile(path: "\(ground.path)/unchanged.state", codec: NumberCodec(), options: options)
+        try file.save(42)
+        var reader = file.reader()
+        var sum = 0
+        var word: UInt64 = 1
+        let measured = try Harness(effort, seconds: 0.5).compare(
+            rounds: 2000,
+            count: 10_000,
+            subject: { count in
+                for _ in 0..<count { sum &+= try reader.read() }
+            },
+            floor: { count in
+                _ = unsafe hf_floor_read_word(&word, count)
+            }
+        )
+        guard sum.isMultiple(of: 42) else { throw CommandFailure(.ioError, "a read gave another value than was saved") }
+        return BenchRow("state.read.unchanged", measured, floor: "an atomic load in C", goal: .nanoseconds(10))
+    }
+
+    private struct NumberCodec: StateCodec {
+        struct NotANumber: Error {}
+
+        func encode(_ value: Int) -> [UInt8] { Array("\(value)".utf8) }
+
+        func decode(_ bytes: [UInt8]) throws -> Int {
+            guard let value = Int(String(decoding: bytes, as: UTF8.self)) else { throw NotANumber() }
+            return value
+        }
+    }
+
     /// Loads, with verification.
     static func load(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
         let file = try StateFile<[UInt8]>(path: "\(ground.path)/loaded.state")
@@ -89,9 +166,9 @@ enum StateRows {
         return BenchRow("checksum.\(name)", measured, floor: "memcpy")
     }
 
-    /// 4 KiB that do not compress.
-    private static func somePayload() -> [UInt8] {
-        (0..<4096).map { _ in UInt8.random(in: .min ... .max) }
+    /// Bytes that do not compress.
+    private static func somePayload(_ length: Int = 4096) -> [UInt8] {
+        (0..<length).map { _ in UInt8.random(in: .min ... .max) }
     }
 
     private static func length(of name: String, _ ground: BenchGround) throws -> Int {

@@ -24,7 +24,9 @@ struct BenchTests {
                 "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait",
                 "mutex.uncontended", "mutex.uncontended.pthread", "mutex.uncontended.flock",
                 "mutex.contended", "mutex.longestWait", "mutex.leastServed", "mutex.handover", "mutex.recovery",
-                "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash", "state.load.4KiB",
+                "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash",
+                "state.save.two-slot.4KiB", "state.save.two-slot.64KiB", "state.save.two-slot.1MiB",
+                "state.read.unchanged", "state.load.4KiB",
                 "checksum.4KiB", "checksum.1MiB",
             ]
         )
@@ -35,7 +37,8 @@ struct BenchTests {
             #expect(try #require(row["floorNanoseconds"] as? Double) > least)
             #expect(try least < 0 || #require(row["ratio"] as? Double) > 0)
             #expect(row["floor"] is String)
-            let isDurableSave = row["work"] as? String == "state.save.replace.4KiB"
+            let work = try #require(row["work"] as? String)
+            let isDurableSave = work == "state.save.replace.4KiB" || work.hasPrefix("state.save.two-slot.")
             #expect(row.keys.contains("flushes") == isDurableSave)
             if isDurableSave { #expect(row["flushes"] is Double || row["flushes"] is NSNull) }
         }

@@ -116,11 +116,47 @@ struct StateCommandTests {
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
-    @Test func saysThatTwoSlotIsNotThereYet() async throws {
-        let outcome = try await save("--strategy", "two-slot", "--capacity", "4096")
-        #expect(outcome.status == 69)
-        #expect(outcome.isOneSentence)
-        #expect(!FileManager.default.fileExists(atPath: path))
+    @Test func keepsAStateInTwoSlots() async throws {
+        #expect(try await save("--token", "7", "--schema", "3", payload: .text("first")).status == 0)
+        let converted = try await save("--strategy", "two-slot", "--capacity", "5000").object()
+        #expect(converted["strategy"] as? String == "two-slot")
+        #expect(converted["generation"] as? Int == 2)
+        #expect(converted["schema"] as? Int == 3)
+        #expect(converted["token"] as? Int == 7)
+        #expect(try Data(contentsOf: URL(filePath: path)).count == 5 * 4096)
+        #expect(try await save(payload: .text("third")).object()["strategy"] as? String == "two-slot")
+        #expect(try await tool.run("state", "load", path).output == "third")
+        let verified = try await tool.run("state", "verify", path)
+        #expect(verified.output == "\(path): generation 3, schema 3, 5 bytes, two-slot, token 7\n")
+        let back = try await save("--strategy", "replace").object()
+        #expect(back["strategy"] as? String == "replace")
+        #expect(back["generation"] as? Int == 4)
+        #expect(back["schema"] as? Int == 3)
+        #expect(back["token"] as? Int == 7)
+        #expect(try await tool.run("state", "load", path).output == "new")
+    }
+
+    @Test func fallsBackToTheOlderSlotAndSaysSo() async throws {
+        #expect(try await save("--strategy", "two-slot", payload: .text("older")).status == 0)
+        #expect(try await save(payload: .text("newer")).status == 0)
+        var bytes = try Data(contentsOf: URL(filePath: path))
+        bytes[4096 + 130] ^= 1
+        try FileHandle(forUpdating: URL(filePath: path)).write(contentsOf: bytes)
+        let loaded = try await tool.run("state", "load", path)
+        #expect(loaded.status == 0)
+        #expect(loaded.output == "older")
+        #expect(loaded.error.contains("warning") && loaded.error.contains("checksum"))
+        let report = try await tool.run("state", "load", "--json", path).object()
+        #expect(report["generation"] as? Int == 1)
+        #expect((report["reason"] as? String)?.contains("checksum") == true)
+        let verified = try await tool.run("state", "verify", "--json", path)
+        #expect(verified.status == 65)
+        #expect(try verified.object()["generation"] as? Int == 1)
+        #expect(try verified.object()["reason"] is String)
+        bytes[8192 + 130] ^= 1
+        try FileHandle(forUpdating: URL(filePath: path)).write(contentsOf: bytes)
+        #expect(try await tool.run("state", "load", path).status == 65)
+        #expect(try await save().status == 65)
     }
 
     @Test func neverReplacesOrPrintsACorruptState() async throws {

@@ -103,7 +103,7 @@ struct FrameTests {
         #expect(error.corruption != nil, "\(what)")
     }
 
-    @Test("a later format is not taken for damage", arguments: ["2", "10", "18446744073709551615"])
+    @Test("a later format is not taken for damage", arguments: ["3", "10", "18446744073709551615"])
     func newerFormat(_ version: String) throws {
         try directory.put("state", bytes("holdfast/\(version) ") + [UInt8](repeating: 0xEE, count: 200))
         let state = try directory.state()

@@ -66,7 +66,7 @@ struct ManyWritersTests {
     func readers() async throws {
         let path = "\(TemporaryDirectory.current)/state"
         let state = try StateFile<[UInt8]>(path: path, options: StateOptions(durability: .processCrash))
-        try state.save([UInt8](repeating: 0, count: 5000))
+        try await state.save([UInt8](repeating: 0, count: 5000))
         await withTaskGroup { group in
             group.addTask {
                 #expect(throws: Never.self) {

@@ -41,7 +41,7 @@ struct OrphanSweepTests {
     func writerDies() async throws {
         let directory = try Directory(TemporaryDirectory.current)
         let state = try directory.state()
-        try state.save([1])
+        try await state.save([1])
         let orphan = ".state.0123456789abcdef.tmp"
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = directory.path as String] in
             let directory = try Directory(path)
@@ -51,7 +51,7 @@ struct OrphanSweepTests {
             try lock.release()
         }
         #expect(try directory.has(orphan))
-        try state.save([2])
+        try await state.save([2])
         #expect(try !directory.has(orphan))
     }
 }

@@ -125,7 +125,7 @@ struct RootOnlyTests {
     func otherUser() async throws {
         guard isRoot() else { return }
         let directory = try Directory(path)
-        try directory.state().save([1])
+        try await directory.state().save([1])
         let modes = [("state", 0o644), (".state.lock", 0o666)] as [(String, UInt32)]
         for (name, mode) in modes {
             let file = try directory.open(directory.name(name), .readWrite)

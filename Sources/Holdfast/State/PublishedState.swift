@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The 64 bits beside a two-slot file that tell every process which state counts. A reader acts on no later generation than
+// the one that stands here, so nobody sees bytes whose flush has not returned.
+
+/// What the last writer of a two-slot file published.
+struct PublishedState: Hashable, Sendable {
+    /// The newest state that counts.
+    var generation: Generation
+    /// Whether no power cut takes it back.
+    var isFlushed: Bool
+    /// How many saves after it failed in a way that left its successor's generation in doubt.
+    var failures: UInt64 = 0
+
+    // Bit 0: flushed. Bits 1 to 15: failures. The rest: generation.
+    private static let shift = 16
+    private static let mostFailures: UInt64 = (1 << 15) - 1
+
+    /// Nil for 0: nothing is known, as after a reboot.
+    init?(word: UInt64) {
+        if word == 0 { return nil }
+        generation = Generation(word >> Self.shift)
+        isFlushed = word & 1 == 1
+        failures = (word >> 1) & Self.mostFailures
+    }
+
+    init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0) {
+        self.generation = generation
+        self.isFlushed = isFlushed
+        self.failures = failures
+    }
+
+    /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
+    var word: UInt64 {
+        guard generation.value >> (64 - Self.shift) == 0 else { return 0 }
+        return generation.value << Self.shift | min(failures, Self.mostFailures) << 1 | (isFlushed ? 1 : 0)
+    }
+
+    /// The same after one more failed save.
+    func failedAgain() -> PublishedState {
+        PublishedState(generation: generation, isFlushed: isFlushed, failures: min(failures + 1, Self.mostFailures))
+    }
+
+    /// The generation that the next save has: always in the other slot, and never one that a failed save had.
+    func next() -> Generation? {
+        let (sum, overflow) = generation.value.addingReportingOverflow(1 + 2 * failures)
+        return overflow ? nil : Generation(sum)
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// New files, each by the replacement of ReplaceEngine+Replace.swift: the first one, a larger one, and conversions between
+// the two kinds. A crash leaves the old file or the new one; both are whole.
+
+extension SlotEngine {
+    /// Saves the state that there is, or a first one, into a new two-slot file; nil if there is one already.
+    func make(
+        _ request: SaveRequest,
+        wantsPayload: Bool,
+        _ body: (StoredPayload?) throws -> [UInt8]
+    ) throws -> Commit? {
+        let fileLock = try files.lock(request.operation, deadline: request.deadline)
+        guard case .plain(let target) = try present(request, wantsPayload: wantsPayload) else { return nil }
+        let lock = try lock(request.operation, deadline: request.deadline)
+        let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
+        try files.checkLength(payload, request)
+        var header = files.header(after: target?.header, payload, request)
+        let before = PublishedState(generation: target?.header.generation ?? .absent, isFlushed: true)
+        header.generation = try generation(after: before, request.operation)
+        let room = max(payload.count, options.capacity ?? 0)
+        let commit = try replace(target, by: payload, header, room: room, lock, request)
+        TwoSlotSidecar.release(lock)
+        try? fileLock.release()
+        return commit
+    }
+
+    private enum PresentFile {
+        /// An ordinary file, or none.
+        case plain(TargetState?)
+        case slots
+    }
+
+    private func present(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentFile {
+        do throws(StateError) {
+            return .plain(try files.target(request, wantsPayload: wantsPayload))
+        } catch  where error.isOtherStrategy {
+            return .slots
+        }
+    }
+
+    /// Saves into a new file with more room, under the lock that the caller holds.
+    func grow(
+        _ payload: [UInt8],
+        _ header: FrameHeader,
+        _ base: SaveBase,
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ request: SaveRequest
+    ) throws(StateError) -> Commit {
+        let target = try target(base, file, request)
+        // Twice as much, so that a state that grows a little with each save is not copied with each.
+        let doubled = min(Int(file.header.capacity) * 2, options.maximumLength)
+        let room = max(payload.count, options.capacity ?? doubled)
+        return try replace(target, by: payload, header, room: room, lock, request)
+    }
+
+    private func replace(
+        _ target: TargetState?,
+        by payload: [UInt8],
+        _ header: FrameHeader,
+        room: Int,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ request: SaveRequest
+    ) throws(StateError) -> Commit {
+        let slots = SlotFileHeader(store: header.store, room: room, first: header.generation)
+        // Nobody may take the new file for the old one's state: what is published belongs to a file.
+        let word = lock.published
+        lock.publish(0)
+        do throws(StateError) {
+            let commit = try files.replace(target, by: payload, header, request, as: .slots(slots))
+            forget()
+            let flushed = commit.durability == .powerLoss
+            lock.publish(PublishedState(generation: header.generation, isFlushed: flushed).word)
+            return commit
+        } catch {
+            forget()
+            // The old file is in place, unless only the flush of its name failed.
+            if error.code != .directoryNotSynced { lock.publish(word) }
+            throw error
+        }
+    }
+
+    private func target(
+        _ base: SaveBase,
+        _ file: OpenSlots,
+        _ request: SaveRequest
+    ) throws(StateError) -> TargetState {
+        do throws(SystemError) {
+            let status = try file.file.status()
+            let metadata = try FileMetadata(of: file.file, status)
+            return TargetState(header: base.header, status: status, metadata: metadata, isPlain: false)
+        } catch {
+            throw StateError(.notSaved, request.operation, path: path, cause: error)
+        }
+    }
+
+    /// Saves into an ordinary file in place of the two-slot file; nil if there is none.
+    func unmake(
+        _ request: SaveRequest,
+        wantsPayload: Bool,
+        _ body: (StoredPayload?) throws -> [UInt8]
+    ) throws -> Commit? {
+        let fileLock = try files.lock(request.operation, deadline: request.deadline)
+        let commit = try withFile(request) { file, lock in
+            let base = try base(request, file, lock, wantsPayload: wantsPayload)
+            try files.check(request, against: base.header)
+            let payload = try body(StoredPayload(schema: base.header.schema, bytes: base.payload))
+            try files.checkLength(payload, request)
+            var header = files.header(after: base.header, payload, request)
+            header.generation = try generation(after: base.published, request.operation)
+            let target = try target(base, file, request)
+            lock.publish(0)
+            defer { forget() }
+            return try files.replace(target, by: payload, header, request)
+        }
+        try? fileLock.release()
+        return commit
+    }
+}

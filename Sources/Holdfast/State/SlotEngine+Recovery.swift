@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What to make of the slots when the published word does not tell: after a reboot, or when a writer died in the middle. A
+// state that may not be on the device is written again, and flushed, before anybody acts on it: after a failed flush its
+// pages look clean, and a second flush of them reports success for bytes that are not on the device.
+
+internal import _HoldfastCShims
+
+/// What counts, found by looking at both slots under the lock.
+struct RecoveredState: Sendable {
+    var state: StoredState
+    /// Why the other slot does not count, if it should.
+    var rejected: StateError?
+    var published: PublishedState
+    /// Whether a state that was saved and published is damaged, and this is the one before.
+    var isFallback = false
+}
+
+extension SlotEngine {
+    /// The newest sound state, made durable if that is not known of it, and published.
+    ///
+    /// - Parameters:
+    ///   - file: In place.
+    ///   - lock: The writers' lock.
+    ///   - operation: For messages; a load puts up with a file that cannot be written to.
+    ///   - flushing: Whether also a state that was saved without a flush has to be made durable.
+    /// - Returns: What was found.
+    /// - Throws: ``StateError`` if there is no sound state, or it cannot be made durable.
+    func recover(
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ operation: StateError.Operation,
+        flushing: Bool
+    ) throws(StateError) -> RecoveredState {
+        let survey = try survey(file, operation)
+        guard let newest = survey.newest else { throw nothingSound(survey, operation) }
+        let problem = survey.problem(operation, path: path)
+        let published = PublishedState(word: lock.published)
+        let generation = newest.header.generation
+        // What could not be read may be read the next time, so nothing later is made of the older state.
+        if let problem, problem.code != .corrupt, published?.generation != generation {
+            let known = published ?? PublishedState(generation: generation, isFlushed: false)
+            return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
+        }
+        // If both slots are sound all the same, somebody has put another file here, which counts as it is.
+        if let published, generation < published.generation, let problem {
+            return RecoveredState(state: newest, rejected: problem, published: published, isFallback: true)
+        }
+        if let published, generation == published.generation, published.isFlushed || !flushing {
+            return RecoveredState(state: newest, published: published)
+        }
+        // A damaged slot may be half of a later save, whose generation is not given away again.
+        let failures = published?.generation == generation ? published?.failures ?? 0 : (survey.mayHaveLost ? 1 : 0)
+        let isDurable = try settle(newest, file, operation)
+        let found = PublishedState(generation: generation, isFlushed: isDurable, failures: failures)
+        lock.publish(found.word)
+        return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
+    }
+
+    /// Writes a state again to its slot, and flushes it and the name of the file.
+    ///
+    /// Returns whether no power cut takes it back. The bytes that are overwritten are the same ones.
+    private func settle(
+        _ state: StoredState,
+        _ file: OpenSlots,
+        _ operation: StateError.Operation
+    ) throws(StateError) -> Bool {
+        do throws(SystemError) {
+            do throws(SystemError) {
+                if let error = file.writingError { throw error }
+                _ = try ReplaceEngine.fill(
+                    file.file,
+                    state.header,
+                    state.payload,
+                    at: file.header.offset(of: state.header.generation.slot)
+                )
+            } catch  where !operation.isSave && error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY, ENOSPC, EDQUOT) {
+                // Who may only read, or has no room to write, can still flush what others have written.
+            }
+            try file.file.sync(.data)
+        } catch {
+            if operation.isSave { noteFailure(error) }
+            throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
+        }
+        return (try? flushName()) != nil
+    }
+
+    /// Flushes the directory.
+    func flushName() throws(SystemError) {
+        try files.directory.openItself().sync(.full)
+    }
+}

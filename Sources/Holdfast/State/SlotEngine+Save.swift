@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A save in place, under the lock:
+//
+//   know the newest state   from the published word, or by looking at both slots
+//   write the other slot    header and payload in one pwritev; its old state is the one before the newest
+//   fdatasync               changes no metadata, so that it is one flush of the device
+//   publish the generation  from here on readers take it
+//
+// After a flush that failed nothing is known: the device may have the new bytes or the old ones, the kernel shows the new
+// ones and forgets that they are not written. So the slot is marked, which keeps others from acting on it, and it is the
+// one that the next save writes, all of it and with a later generation; the slot of the newest state is not touched.
+
+internal import _HoldfastCShims
+
+/// The newest state, as far as a save needs it.
+struct SaveBase: Sendable {
+    var header: FrameHeader
+    /// Empty if it was not asked for.
+    var payload: [UInt8] = []
+    var published: PublishedState
+}
+
+extension SlotEngine {
+    /// Saves what the body makes of the state; nil if the name does not lead to a two-slot file, and nothing was done.
+    func save(
+        _ request: SaveRequest,
+        wantsPayload: Bool,
+        _ body: (StoredPayload?) throws -> [UInt8]
+    ) throws -> Commit? {
+        try withFile(request) { file, lock in
+            let base = try base(request, file, lock, wantsPayload: wantsPayload)
+            try files.check(request, against: base.header)
+            let payload = try body(StoredPayload(schema: base.header.schema, bytes: base.payload))
+            try files.checkLength(payload, request)
+            var header = files.header(after: base.header, payload, request)
+            header.generation = try generation(after: base.published, request.operation)
+            return try put(payload, header, base, file, lock, request)
+        }
+    }
+
+    /// Runs the body while this is the only writer of the two-slot file; nil if there is none.
+    func withFile<Result>(
+        _ request: SaveRequest,
+        _ body: (OpenSlots, borrowing TwoSlotSidecar.Lock) throws -> Result
+    ) throws -> Result? {
+        try checkNotLatched(request.operation)
+        // Each turn after the first needs somebody to have replaced the file meanwhile.
+        for _ in 0..<1000 {
+            guard let file = try lastFile(request.operation) else { return nil }
+            let lock = try lock(request.operation, deadline: request.deadline)
+            if try isInPlace(file, request.operation) {
+                if let error = file.writingError {
+                    throw StateError(.notSaved, request.operation, path: path, cause: error)
+                }
+                let result = try body(file, lock)
+                TwoSlotSidecar.release(lock)
+                return result
+            }
+            TwoSlotSidecar.release(lock)
+            forget()
+        }
+        throw StateError(.notSaved, request.operation, path: path, detail: "somebody keeps replacing it")
+    }
+
+    /// The state that the new one follows.
+    func base(
+        _ request: SaveRequest,
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        wantsPayload: Bool
+    ) throws(StateError) -> SaveBase {
+        let flushing = request.durability == .powerLoss
+        let word = lock.published
+        if !wantsPayload, !lock.isAbandoned, let header = known(word), let published = PublishedState(word: word),
+            published.isFlushed || !flushing
+        {
+            return SaveBase(header: header, published: published)
+        }
+        let recovered = try recover(file, lock, request.operation, flushing: flushing)
+        // What was saved and is damaged is not replaced by what somebody makes of the state before it.
+        if recovered.isFallback, let rejected = recovered.rejected { throw rejected }
+        let state = recovered.state
+        remember(lock.published, state.header)
+        return SaveBase(header: state.header, payload: state.payload, published: recovered.published)
+    }
+
+    /// The generation of the next save.
+    func generation(
+        after published: PublishedState,
+        _ operation: StateError.Operation
+    ) throws(StateError) -> Generation {
+        guard let next = published.next(), PublishedState(generation: next, isFlushed: true).word != 0 else {
+            let detail = "its generation is the largest number that a two-slot file can have"
+            throw StateError(.refused, operation, path: path, detail: detail)
+        }
+        return next
+    }
+
+    /// Saves to the slot of the header's generation, or to a larger file.
+    func put(
+        _ payload: [UInt8],
+        _ header: FrameHeader,
+        _ base: SaveBase,
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ request: SaveRequest
+    ) throws(StateError) -> Commit {
+        precondition(header.generation.slot != base.header.generation.slot, "the newest state must stay")
+        if UInt64(max(payload.count, options.capacity ?? 0)) > file.header.capacity {
+            return try grow(payload, header, base, file, lock, request)
+        }
+        let flushes = request.durability == .powerLoss
+        do throws(SystemError) {
+            _ = try ReplaceEngine.fill(
+                file.file,
+                header,
+                payload,
+                at: file.header.offset(of: header.generation.slot)
+            )
+        } catch {
+            throw notWritten(header, error, base, file, lock, request.operation)
+        }
+        if flushes {
+            do throws(SystemError) {
+                try file.file.sync(.data)
+            } catch {
+                markUnflushed(header.generation.slot, of: file)
+                fail(error, base, lock)
+                throw StateError(
+                    .outcomeUnknown,
+                    request.operation,
+                    path: path,
+                    cause: error,
+                    found: header.generation.value
+                )
+            }
+        }
+        let nameError = flushes && !base.published.isFlushed ? self.nameError() : nil
+        let published = PublishedState(generation: header.generation, isFlushed: flushes && nameError == nil)
+        lock.publish(published.word)
+        remember(published.word, header)
+        noteSuccess()
+        return try files.commit(header, .twoSlot, syncError: nameError, flushes, request)
+    }
+
+    /// A write that failed has not saved anything, if not all of its bytes are there by chance.
+    private func notWritten(
+        _ header: FrameHeader,
+        _ error: SystemError,
+        _ base: SaveBase,
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ operation: StateError.Operation
+    ) -> StateError {
+        fail(error, base, lock)
+        let slot = header.generation.slot
+        var isUnknown = false
+        switch try? read(slot, of: file, operation) {
+        case .state(let state) where state.header != header: break
+        case .state: isUnknown = !markUnflushed(slot, of: file)
+        default: markUnflushed(slot, of: file)
+        }
+        return StateError(
+            isUnknown ? .outcomeUnknown : .notSaved,
+            operation,
+            path: path,
+            cause: error,
+            found: isUnknown ? header.generation.value : nil
+        )
+    }
+
+    /// Gives the generation that failed to no other save.
+    private func fail(_ error: SystemError, _ base: SaveBase, _ lock: borrowing TwoSlotSidecar.Lock) {
+        noteFailure(error)
+        let published = base.published.failedAgain()
+        lock.publish(published.word)
+        remember(published.word, base.header)
+    }
+
+    /// Overwrites the header of a slot in the page cache, so that nobody takes what is behind it for a state.
+    ///
+    /// It is not flushed: the device has failed, and whatever it has is what a reader after a reboot will judge.
+    @discardableResult
+    private func markUnflushed(_ slot: Int, of file: OpenSlots) -> Bool {
+        var header = Frame.Header(repeating: asciiSpace)
+        header[Frame.newlineColumn] = asciiNewline
+        SlotFile.unflushedMark.withUTF8Buffer { mark in
+            for index in mark.indices { header[index] = unsafe mark[index] }
+        }
+        let outcome = unsafe header.span.withUnsafeBytes { bytes in
+            Result { () throws(SystemError) in
+                try unsafe file.file.writeAll(bytes, at: file.header.offset(of: slot))
+            }
+        }
+        return (try? outcome.get()) != nil
+    }
+
+    private func nameError() -> SystemError? {
+        do throws(SystemError) {
+            try flushName()
+            return nil
+        } catch {
+            return error
+        }
+    }
+}

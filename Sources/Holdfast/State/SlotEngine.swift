@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A state in a two-slot file, on bytes: which file is open, who may write, and what this process knows. Reading slots is in
+// +Reading, loading in +Load, recovering what a dead writer left in +Recovery, saving in +Save, making files in +Making.
+// Invariants:
+// - while the name leads to a two-slot file, whoever writes to it or replaces it holds the sidecar's lock;
+// - whoever makes the name lead to a two-slot file first, or to another kind, holds `.NAME.lock` and then that one;
+// - readers return no generation after the published one.
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+/// One state file, written in place.
+final class SlotEngine: Sendable {
+    /// The ordinary file of the same name: how a file is opened, and how one takes another's place.
+    let files: ReplaceEngine
+    private let memory = Mutex(Memory())
+
+    var names: CompanionNames { files.names }
+    var options: StateOptions { files.options }
+    var path: String { files.path }
+
+    /// After so many failed flushes in a row nothing is written any more.
+    private static let mostFailures = 3
+
+    private struct Memory {
+        var file: OpenSlots?
+        var sidecar: TwoSlotSidecar?
+        var known: KnownState?
+        var failures = 0
+        var latched: SystemError?
+    }
+
+    init(_ files: ReplaceEngine) {
+        self.files = files
+    }
+
+    /// Whether the last look found a two-slot file.
+    var hasFile: Bool { memory.withLock { $0.file != nil } }
+}
+
+/// An open two-slot file.
+final class OpenSlots: Sendable {
+    let file: Descriptor
+    let identity: FileIdentity
+    let header: SlotFileHeader
+    /// Why it is open for reading only, if it is.
+    let writingError: SystemError?
+
+    init(_ file: consuming Descriptor, _ identity: FileIdentity, _ header: SlotFileHeader, _ error: SystemError?) {
+        self.file = file
+        self.identity = identity
+        self.header = header
+        writingError = error
+    }
+}
+
+/// The newest state, as long as the published word stays.
+struct KnownState: Sendable {
+    var word: UInt64
+    var header: FrameHeader
+}
+
+extension SlotEngine {
+    /// The two-slot file of the name, opened now or earlier; nil if there is none or it is of another kind.
+    func file(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
+        if let file = memory.withLock({ $0.file }) {
+            if try isInPlace(file, operation) { return file }
+            forget()
+        }
+        var writingError: SystemError?
+        var opened: OpenedState?
+        do throws(StateError) {
+            opened = try files.open(names.state, operation, .readWrite)
+        } catch {
+            guard let cause = error.cause, cause.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) else { throw error }
+            writingError = cause
+            opened = try files.open(names.state, operation)
+        }
+        guard let opened = opened.take(), let header = try header(of: opened, operation) else { return nil }
+        let file = opened.slots(header, writingError)
+        memory.withLock { memory in
+            memory.file = file
+            memory.known = nil
+        }
+        return file
+    }
+
+    /// The file that was open at the last look, or else the one that is found now.
+    ///
+    /// The caller has to look again whether it is in place, under the lock.
+    func lastFile(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
+        if let file = memory.withLock({ $0.file }) { return file }
+        return try file(operation)
+    }
+
+    /// Whether the name leads to this file.
+    func isInPlace(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> Bool {
+        do throws(SystemError) {
+            return try files.directory.identity(of: names.state) == file.identity
+        } catch {
+            throw StateError(operation.failure, operation, path: path, cause: error)
+        }
+    }
+
+    /// The file is another one from now on.
+    func forget() {
+        memory.withLock { memory in
+            memory.file = nil
+            memory.known = nil
+        }
+    }
+
+    /// What is beside the file, opened when it is first needed.
+    func sidecar() throws(LockError) -> TwoSlotSidecar {
+        if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
+        let sidecar = try TwoSlotSidecar.of(names, in: files.directory)
+        memory.withLock { $0.sidecar = sidecar }
+        return sidecar
+    }
+
+    /// The same for a reader, who makes none: it would belong to the reader, and the writers might not open it.
+    func sidecarOfReader() -> TwoSlotSidecar? {
+        if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
+        guard let found = try? files.directory.status(of: names.arena), found.kind == .regular else { return nil }
+        return try? sidecar()
+    }
+
+    /// Waits for its turn among the writers of the two-slot file.
+    func lock(
+        _ operation: StateError.Operation,
+        deadline: ContinuousClock.Instant?
+    ) throws(StateError) -> TwoSlotSidecar.Lock {
+        do throws(LockError) {
+            let sidecar = try sidecar()
+            do throws(LockError) {
+                return try sidecar.lock(deadline: deadline)
+            } catch  where error.code == .compromised {
+                // Its file was deleted, and whoever comes next makes another one.
+                sidecar.retire()
+                memory.withLock { $0.sidecar = nil }
+                return try self.sidecar().lock(deadline: deadline)
+            }
+        } catch {
+            throw files.lockFailure(error, operation)
+        }
+    }
+}
+
+extension SlotEngine {
+    func known(_ word: UInt64) -> FrameHeader? {
+        memory.withLock { memory in
+            guard let known = memory.known, known.word == word, word != 0 else { return nil }
+            return known.header
+        }
+    }
+
+    func remember(_ word: UInt64, _ header: FrameHeader) {
+        memory.withLock { $0.known = KnownState(word: word, header: header) }
+    }
+
+    /// Counts a failed write or flush of a slot, and gives up after some in a row: the device is not to be trusted then.
+    func noteFailure(_ error: SystemError) {
+        memory.withLock { memory in
+            memory.failures += 1
+            if memory.failures >= Self.mostFailures || error.code == EROFS { memory.latched = error }
+        }
+    }
+
+    func noteSuccess() {
+        memory.withLock { $0.failures = 0 }
+    }
+
+    /// Refuses to write after failures.
+    func checkNotLatched(_ operation: StateError.Operation) throws(StateError) {
+        if let cause = memory.withLock({ $0.latched }) {
+            throw StateError(.latched, operation, path: path, cause: cause)
+        }
+    }
+}
+
+extension OpenedState {
+    fileprivate consuming func slots(_ header: SlotFileHeader, _ error: SystemError?) -> OpenSlots {
+        OpenSlots(file, status.identity, header, error)
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looking at a state again and again. It keeps what it read last, and the published word of that moment: as long as the word
+// stays, so does the state. It belongs to one thread or task, so nothing of it needs a lock.
+
+/// Reads one state many times, at the speed of memory while it does not change.
+///
+///     var reader = state.reader()
+///     while true {
+///         serve(with: try reader.read())
+///     }
+///
+/// Of a two-slot file (``StateStrategy/twoSlot``) an unchanged state costs one load of a word that all processes see: no
+/// system call, no allocation, no decoding. A save of any process is seen by the first read after it has returned. Of a
+/// file of the other strategy each read looks at the file's header, in four system calls.
+///
+/// It cannot be copied: make one for each thread or task that reads. Not for: a file that somebody replaces by other means
+/// than Holdfast, which a reader of a two-slot file notices at the next save only.
+public struct StateReader<Value>: ~Copyable {
+    private let file: StateFile<Value>
+    /// What was published when the value was read; 0 if the value is not to be returned again.
+    @usableFromInline var word: UInt64 = 0
+    @usableFromInline var mutex: SharedMemoryMutex?
+    @usableFromInline var value: Value?
+    private var last: (report: LoadReport, frame: SealedHeader)?
+
+    init(_ file: StateFile<Value>) {
+        self.file = file
+    }
+
+    /// The state.
+    ///
+    /// Blocking if it changed: as ``StateFile/load(orPrevious:durable:)``.
+    ///
+    /// - Returns: The value, as any load would at this moment.
+    /// - Throws: ``StateError`` as ``StateFile/load(orPrevious:durable:)``.
+    @inlinable
+    public mutating func read() throws(StateError) -> Value {
+        // What is published is 0 in a forked child, which has no mapping to look at.
+        if word != 0, let mutex, mutex.published == word, let value { return value }
+        return try readAgain()
+    }
+
+    /// The state, and where it came from.
+    ///
+    /// Costs what ``read()`` does, and a copy of the report.
+    ///
+    /// - Returns: The value and the report of the load that read it.
+    /// - Throws: ``StateError`` as ``read()``.
+    public mutating func readWithReport() throws(StateError) -> (value: Value, report: LoadReport) {
+        let value = try read()
+        guard let report = last?.report else { preconditionFailure("a value comes with its report") }
+        return (value, report)
+    }
+
+    @usableFromInline
+    mutating func readAgain() throws(StateError) -> Value {
+        if let value, let last, last.report.strategy == .replace, file.engine.files.isStill(last.frame) { return value }
+        word = 0
+        let loaded = try file.engine.load(.loading, orPrevious: false, durable: false)
+        let (value, report) = try file.decoded(loaded)
+        self.value = value
+        last = (report, loaded.state.frame)
+        // Only what is sound is kept for the word that tells of it.
+        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = file.engine.slots.sidecarOfReader() {
+            let word = sidecar.published
+            if PublishedState(word: word)?.generation == loaded.state.header.generation {
+                mutex = sidecar.mutex
+                self.word = word
+            }
+        }
+        return value
+    }
+}
+
+extension StateFile {
+    /// A reader of this state, which has read nothing yet.
+    public func reader() -> StateReader<Value> { StateReader(self) }
+}

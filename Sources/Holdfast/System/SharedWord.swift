@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a simulated file system has in place of a word in a mapped file.
+
+internal import Synchronization
+
+/// A number that several users of one file see.
+package final class SharedWord: Sendable {
+    private let value = Atomic<UInt64>(0)
+
+    package init() {}
+
+    /// The number that was stored last, and with it what its writer wrote before.
+    package var current: UInt64 { value.load(ordering: .acquiring) }
+
+    package func store(_ new: UInt64) {
+        value.store(new, ordering: .releasing)
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two-slot files on the real file system: several processes, some of them killed, and tasks that save together.
+
+import Foundation
+import Holdfast
+import Testing
+
+@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+struct TwoSlotProcessTests {
+    private var path: String { "\(TemporaryDirectory.current)/state" }
+    private static let options = StateOptions(strategy: .twoSlot)
+
+    private func counter() throws -> StateFile<Int> {
+        try StateFile(path: path, codec: DecimalCodec(), options: Self.options)
+    }
+
+    @Test("a payload of 100 MiB, and an empty one after it")
+    func large() throws {
+        let state = try StateFile<[UInt8]>(
+            path: path,
+            options: StateOptions(strategy: .twoSlot, durability: .processCrash)
+        )
+        try state.save([1])
+        let payload = [UInt8](repeating: 0xA5, count: 100 << 20)
+        try state.save(payload)
+        #expect(try state.load() == payload)
+        try state.save([])
+        #expect(try state.load().isEmpty)
+        #expect(try StateFile<[UInt8]>(path: path).load().isEmpty)
+    }
+
+    @Test("a save within an update is an error and no deadlock")
+    func reentrance() throws {
+        let state = try counter()
+        let other = try counter()
+        try state.save(1)
+        try state.update { value in
+            for state in [state, other] {
+                let error = try stateError { try state.save(2) }
+                #expect(error.code == .notLocked)
+                #expect((error.underlying as? LockError)?.code == .reentrant)
+            }
+            #expect(try state.load() == 1)
+            value = 3
+        }
+        #expect(try other.load() == 3)
+    }
+
+    @Test(
+        "every increment that a process was told of is there, though processes are killed; readers see whole states in order"
+    )
+    func killedWriters() async throws {
+        try await counter().save(0)
+        let path = path
+        let end = Journal<Bool>()
+        try await withThrowingTaskGroup { group in
+            for reader in 0..<2 {
+                group.addTask {
+                    let state = try StateFile(path: path, codec: DecimalCodec())
+                    var fast = state.reader()
+                    var last = 0
+                    var lastGeneration = Generation.absent
+                    while end.entries.isEmpty {
+                        let (value, report) = try reader == 0 ? state.loadWithReport() : fast.readWithReport()
+                        #expect(value >= last)
+                        #expect(report.generation >= lastGeneration)
+                        #expect(report.rejected == nil)
+                        (last, lastGeneration) = (value, report.generation)
+                        await Task.yield()
+                    }
+                }
+            }
+            group.addTask {
+                defer { end.write(true) }
+                var acknowledged = 0
+                var random = SplitMix(seed: 4)
+                for _ in 0..<6 {
+                    var writers: [Child] = []
+                    for writer in 0..<4 { writers.append(try Writer.start(path, log: "\(path).\(writer)")) }
+                    for writer in writers { try writer.waitForOutput("begun") }
+                    for writer in writers {
+                        usleep(UInt32(random.next() % 60_000))
+                        writer.signal(SIGKILL)
+                        writer.wait()
+                    }
+                    for writer in 0..<4 {
+                        let log = try Data(contentsOf: URL(filePath: "\(path).\(writer)"))
+                        acknowledged += log.count
+                        try FileManager.default.removeItem(atPath: "\(path).\(writer)")
+                    }
+                    let value = try StateFile(path: path, codec: DecimalCodec()).load()
+                    // At most one save of each of the killed was made and not told of.
+                    #expect(value >= acknowledged)
+                    #expect(value <= acknowledged + 4)
+                    acknowledged = value
+                }
+                #expect(acknowledged > 24, "the writers have written")
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test("a reader sees what another process has saved, and every later value arrives")
+    func anotherProcess() async throws {
+        let state = try counter()
+        try await state.save(1)
+        var reader = state.reader()
+        #expect(try reader.read() == 1)
+        for value in 2...5 {
+            let payload = CommandLineTool.Stream.text("\(value)")
+            #expect(try await CommandLineTool.holdfastctl.run("state", "save", path, input: payload).status == 0)
+            #expect(try reader.read() == value)
+            #expect(try reader.readWithReport().report.generation == Generation(UInt64(value)))
+        }
+    }
+
+    @Test("64 tasks that save together flush together", arguments: [StateStrategy.twoSlot, .replace])
+    func coalescing(_ strategy: StateStrategy) async throws {
+        let options = StateOptions(strategy: strategy, durability: strategy == .twoSlot ? .powerLoss : .processCrash)
+        let state = try StateFile(path: path, codec: DecimalCodec(), options: options)
+        let rounds = strategy == .twoSlot ? 200 : 20
+        let clock = ContinuousClock()
+        let alone = try clock.measure { for value in 1...50 { try save(state, value) } } / 50
+        let first = try state.verify().generation
+        let start = clock.now
+        let last = try await withThrowingTaskGroup { group in
+            for task in 0..<64 {
+                group.addTask {
+                    var generation = Generation.absent
+                    for round in 0..<rounds {
+                        let commit = try await state.save(task * 1000 + round)
+                        #expect(commit.generation > generation)
+                        generation = commit.generation
+                        // What was acknowledged is there, or something that was saved later.
+                        if round % 20 == 0 { #expect(try state.verify().generation >= generation) }
+                    }
+                    return generation
+                }
+            }
+            return try await group.reduce(Generation.absent) { max($0, $1) }
+        }
+        #expect(try state.verify().generation == last)
+        let saves = 64 * rounds
+        let written = last.value - first.value
+        let together = (clock.now - start) / saves
+        print(
+            "\(saves) saves of 64 tasks by \(strategy): \(written) written, \(together) each; one by one \(alone) each"
+        )
+        #expect(written <= UInt64(saves / 8))
+    }
+
+    private func save(_ state: StateFile<Int>, _ value: Int) throws {
+        try state.save(value)
+    }
+
+    @Test("awaited saves keep their order and their conditions")
+    func conditions() async throws {
+        let state = try counter()
+        #expect(try await state.save(1, ifGeneration: .absent).generation == 1)
+        await #expect(throws: StateError.self) { try await state.save(2, ifGeneration: .absent) }
+        let outcomes = await withTaskGroup { group in
+            for value in 0..<8 {
+                group.addTask { (try? await state.save(value, ifGeneration: 1)) != nil }
+            }
+            return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+        }
+        #expect(outcomes == 1, "only one finds the generation that it expects")
+        #expect(try state.verify().generation == 2)
+    }
+
+    @Test(
+        "values are seen one after the other, the last one always, across processes",
+        arguments: [StateStrategy.twoSlot, .replace]
+    )
+    func values(_ strategy: StateStrategy) async throws {
+        let state = try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+        let seen = Journal<Int>()
+        let watching = Task {
+            for try await value in state.values {
+                seen.write(value)
+                if value == 40 { break }
+            }
+        }
+        let writer = try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+        for value in 1...30 { try await writer.save(value) }
+        for value in [35, 40] {
+            let payload = CommandLineTool.Stream.text("\(value)")
+            #expect(try await CommandLineTool.holdfastctl.run("state", "save", path, input: payload).status == 0)
+        }
+        try await watching.value
+        #expect(seen.entries.last == 40)
+        #expect(seen.entries == seen.entries.sorted())
+        #expect(Set(seen.entries).count == seen.entries.count)
+    }
+
+    @Test("watching ends with its task, also before there is a state, and throws what a load throws")
+    func watchingEnds() async throws {
+        let state = try counter()
+        let waiting = Task {
+            var count = 0
+            for try await _ in state.values { count += 1 }
+            return count
+        }
+        waiting.cancel()
+        #expect(try await waiting.value == 0)
+        try Data("damage".utf8).write(to: URL(filePath: path))
+        await #expect(throws: StateError.self) { for try await _ in state.values {} }
+    }
+
+    @Test("a process without the right to write reads, and is not given what is not flushed")
+    func readOnlyProcess() async throws {
+        guard geteuid() == 0 else {
+            print("NOT RUN: \(#function) needs root")
+            return
+        }
+        try await counter().save(1)
+        try await counter().save(2)
+        for name in [path, TemporaryDirectory.current] {
+            try FileManager.default.setAttributes([.posixPermissions: name == path ? 0o644 : 0o755], ofItemAtPath: name)
+        }
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            #expect(setgid(65534) == 0 && setuid(65534) == 0)
+            let state = try StateFile(path: path, codec: DecimalCodec())
+            let (value, report) = try state.loadWithReport()
+            #expect(value == 2)
+            #expect(report.strategy == .twoSlot)
+            #expect(report.rejected == nil)
+            let error = try await #require(throws: StateError.self) { try await state.save(3) }
+            #expect(error.code == .notLocked || error.code == .notSaved)
+        }
+        #expect(try counter().load() == 2)
+    }
+}
+
+/// A process that adds one again and again, and writes a byte to a log for each time that it was told that it is saved.
+private enum Writer {
+    static func start(_ path: String, log: String) throws -> Child {
+        let tool = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let stress = URL(filePath: tool).deletingLastPathComponent().appending(path: "holdfast-stress").path
+        return try Child(stress, ["increment", path, log])
+    }
+}
