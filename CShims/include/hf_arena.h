@@ -43,15 +43,6 @@ int hf_unmap(void *address, size_t length);
 /* F_OFD_SETLK with F_UNLCK on a range. */
 int hf_ofd_release_range(int descriptor, off_t start, off_t length);
 
-/* Tells the processor that this is a loop that waits for another one. */
-static inline void hf_pause(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t hf_monotonic(void);
 

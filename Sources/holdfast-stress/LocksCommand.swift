@@ -49,17 +49,7 @@ struct LocksCommand: ParsableCommand {
     }
 
     func run() throws {
-        var areGood = true
-        if !json { print(RunReport.heading) }
-        for name in protocolName.map({ [$0] }) ?? ProtocolName.allCases {
-            let report = try settings(for: name).run()
-            print(json ? report.json : report.line)
-            fflush(nil)
-            if !json { report.problems.forEach { complain("\(name.rawValue): \($0)") } }
-            if report.stopSignal != 0 { throw ExitCode(128 + report.stopSignal) }
-            areGood = areGood && report.isGood
-        }
-        if !areGood { throw ExitCode(1) }
+        try runSeries(protocolName.map { [$0] } ?? ProtocolName.allCases, asJSON: json) { try settings(for: $0).run() }
     }
 
     private func settings(for name: ProtocolName) -> RunSettings {

@@ -57,17 +57,7 @@ struct MutexCommand: ParsableCommand {
     }
 
     func run() throws {
-        var areGood = true
-        if !json { print(MutexReport.heading) }
-        for kind in kind.map({ [$0] }) ?? MutexKind.allCases {
-            let report = try settings(for: kind).run()
-            print(json ? report.json : report.lines)
-            fflush(nil)
-            if !json { report.problems.forEach { complain("\(kind.rawValue): \($0)") } }
-            if report.stopSignal != 0 { throw ExitCode(128 + report.stopSignal) }
-            areGood = areGood && report.isGood
-        }
-        if !areGood { throw ExitCode(1) }
+        try runSeries(kind.map { [$0] } ?? MutexKind.allCases, asJSON: json) { try settings(for: $0).run() }
     }
 
     private func settings(for kind: MutexKind) -> MutexSettings {

@@ -49,20 +49,13 @@ final class LockReactor: Sendable {
         wakeUp = ends
         // Without inotify (too many instances, another platform) the poll alone finds the releases.
         inotify = hf_watch_open()
-        let context = unsafe Unmanaged.passRetained(self).toOpaque()
-        let error = unsafe hf_start_thread(
-            { context in
-                unsafe Unmanaged<LockReactor>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        if error != 0 {
-            _ = hf_close(ends.0)
-            if ends.1 != ends.0 { _ = hf_close(ends.1) }
+        do throws(SystemError) {
+            try startThread { self.run() }
+        } catch {
+            _ = hf_close(wakeUp.read)
+            if wakeUp.write != wakeUp.read { _ = hf_close(wakeUp.write) }
             if inotify >= 0 { _ = hf_close(inotify) }
-            unsafe Unmanaged<LockReactor>.fromOpaque(context).release()
-            throw SystemError(call: "pthread_create", code: error)
+            throw error
         }
     }
 

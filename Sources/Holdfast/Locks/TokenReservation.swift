@@ -63,9 +63,9 @@ package enum TokenReservation {
             if !overflow {
                 let isNew = marks[newest] == nil
                 if !isNew { try companion.file.descriptor.sync(.data) }
-                if !isNew, marks.contains(nil) { try syncEntry(in: directory) }
+                if !isNew, marks.contains(nil) { try directory.syncEntries() }
                 try move(to: limit, in: isNew ? 0 : 1 - newest, of: companion, isNew ? .full : .data)
-                if isNew { try syncEntry(in: directory) }
+                if isNew { try directory.syncEntries() }
                 return .reserved(first: first, limit: limit)
             }
         } catch {
@@ -182,11 +182,4 @@ package enum TokenReservation {
         let text = Array("\(magic)\(zeros.prefix(16)) limit=\(zeros)".utf8)
         return text + Array(repeating: UInt8(ascii: " "), count: slotSize - 1 - text.count) + [UInt8(ascii: "\n")]
     }()
-
-    /// Flushes the companion's new directory entry; a file system that has no such flush is as durable as it gets.
-    private static func syncEntry(in directory: Directory) throws(SystemError) {
-        do throws(SystemError) {
-            try directory.descriptor.sync(.full)
-        } catch  where error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) {}
-    }
 }

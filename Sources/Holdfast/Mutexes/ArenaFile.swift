@@ -199,7 +199,6 @@ private struct OpenedArena: ~Copyable {
     var file: Descriptor
     private let member: UnsafeMutablePointer<hf_member>
     private var isLocked = false
-    private var isMapped = false
 
     init(_ name: FileName, in directory: Directory) throws(SystemError) {
         hf_members_hold()
@@ -213,7 +212,8 @@ private struct OpenedArena: ~Copyable {
     }
 
     deinit {
-        if isMapped { return }
+        // Mapped: all of it is the ArenaFile's.
+        if file.rawValue < 0 { return }
         if isLocked { _ = hf_ofd_release_range(file.rawValue, 0, 1) }
         unsafe hf_member_destroy(member)
     }
@@ -228,7 +228,6 @@ private struct OpenedArena: ~Copyable {
             let cause = SystemError(call: "mmap", code: hf_errno())
             throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
         }
-        isMapped = true
         _ = file.disown()
         return unsafe ArenaFile(member: member, base: base, layout: layout, identity: identity, path: path)
     }
@@ -271,22 +270,18 @@ extension ArenaFile {
         // Until the first adoption is complete, so that one after a crash in the middle makes the name durable too.
         let isNew = unsafe bootID.allSatisfy { $0 == 0 }
         let epoch = try beginEpoch()
-        if isNew { try syncEntry(in: directory) }
+        if isNew {
+            do throws(SystemError) {
+                try directory.syncEntries()
+            } catch {
+                throw LockError(.systemFailure, path: path, reason: "could not make its name durable", cause: error)
+            }
+        }
         for index in 0..<layout.count {
             unsafe cell(index).pointee.restart(epoch: epoch)
             unsafe cell(index).pointee.published.store(0, ordering: .relaxed)
         }
         unsafe bootID.copyBytes(from: ours.utf8)
-    }
-
-    private func syncEntry(in directory: Directory) throws(LockError) {
-        do throws(SystemError) {
-            try directory.descriptor.sync(.full)
-        } catch {
-            // A file system without such a flush is as durable as it gets.
-            if error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) { return }
-            throw LockError(.systemFailure, path: path, reason: "could not make its name durable", cause: error)
-        }
     }
 
     /// Claims the first free slot, under the maintenance lock.

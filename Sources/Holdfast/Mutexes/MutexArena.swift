@@ -43,7 +43,6 @@ public final class MutexArena: Sendable {
     private let directory: Directory
     private let name: FileName
     private let maintenance = Mutex(())
-    private let isReplaced = Atomic(false)
     private let lastLook = Atomic<Int64>(.min / 2)
 
     /// Opens an arena, or makes it.
@@ -131,7 +130,7 @@ extension MutexArena {
         if unsafe file.member.pointee.descriptor < 0 {
             throw LockError(.unsupported, path: path, reason: "it was opened before a fork; open it anew in the child")
         }
-        if isReplaced.load(ordering: .relaxed) {
+        if unsafe file.words.acquirer.pointee.load(ordering: .relaxed) == 0 {
             throw LockError(
                 .compromised,
                 path: path,
@@ -155,7 +154,6 @@ extension MutexArena {
             return
         }
         if found != file.identity {
-            isReplaced.store(true, ordering: .relaxed)
             unsafe hf_member_end(file.member)
             try checkMembership()
         }

@@ -39,10 +39,7 @@ struct MutexContender {
         let arena = mutex.arena
         while true {
             let me = unsafe mutex.acquirer.pointee.load(ordering: .relaxed)
-            if me == 0 {
-                try arena.checkMembership()
-                throw LockError(.compromised, path: arena.path, reason: "it is closed")
-            }
+            if me == 0 { try arena.checkMembership() }
             seen = unsafe MutexWord(raw: mutex.cell.pointee.word.load(ordering: .acquiring))
             if seen.isUsedUp {
                 try unsafe arena.renew(mutex.cell.pointee, seen)
@@ -56,7 +53,7 @@ struct MutexContender {
                 deadToken = unsafe mutex.cell.pointee.deadToken.load(ordering: .acquiring)
             case .slot(let slot, let generation):
                 if dead != seen.unflagged, arena.file.isCurrent(slot, generation) {
-                    if try !mark(mayWait) { continue }
+                    if mayWait && !mark() { continue }
                     return nil
                 }
                 deadToken = unsafe mutex.cell.pointee.token(of: seen)
@@ -77,8 +74,7 @@ struct MutexContender {
     }
 
     /// Marks the mutex as waited for; false if its word has changed.
-    private mutating func mark(_ mayWait: Bool) throws(LockError) -> Bool {
-        if !mayWait { return true }
+    private mutating func mark() -> Bool {
         let isPassedOver = hasWaited && hf_monotonic() - start > Self.patience
         let marked = seen.with(MutexWord.waiting | (isPassedOver ? MutexWord.reserved : 0))
         if marked != seen {

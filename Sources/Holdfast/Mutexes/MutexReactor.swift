@@ -70,7 +70,7 @@ final class MutexReactor: Sendable {
             if state.cancelled.remove(waiter.ticket) != nil { return mutex.cancelled }
             if !state.isRunning {
                 do throws(SystemError) {
-                    try start()
+                    try startThread { self.run() }
                 } catch {
                     return LockError(error, path: mutex.arena.path, while: "start the thread that waits for it")
                 }
@@ -92,21 +92,6 @@ final class MutexReactor: Sendable {
         }
         waiter?.continuation.resume(returning: .failure(mutex.cancelled))
         if waiter != nil { bell.ring() }
-    }
-
-    private func start() throws(SystemError) {
-        let context = unsafe Unmanaged.passRetained(self).toOpaque()
-        let error = unsafe hf_start_thread(
-            { context in
-                unsafe Unmanaged<MutexReactor>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context
-        )
-        if error != 0 {
-            unsafe Unmanaged<MutexReactor>.fromOpaque(context).release()
-            throw SystemError(call: "pthread_create", code: error)
-        }
     }
 }
 

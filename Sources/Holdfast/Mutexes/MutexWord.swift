@@ -21,8 +21,6 @@ package struct MutexWord: Hashable, Sendable {
     package static let waiting: UInt32 = 1 << 31
     package static let reserved: UInt32 = 1 << 30
     package static let generations: UInt32 = 1 << 19
-    /// The greatest number of slots that the word can tell apart.
-    package static let maximumSlots = 2046
     private static let ownerMask: UInt32 = 0x7ff << 19
     private static let deadOwner: UInt32 = 0x7ff << 19
     /// Where the count ends: the next acquisition needs a new epoch.

@@ -215,6 +215,13 @@ extension Directory {
         try retrying { () throws(SystemError) in try fileSystem.names(in: descriptor.rawValue) }
     }
 
+    /// Flushes the names in it; a file system that has no such flush is as durable as it gets.
+    package func syncEntries() throws(SystemError) {
+        do throws(SystemError) {
+            try descriptor.sync(.full)
+        } catch  where error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) {}
+    }
+
     /// Whether other machines may share the file system; true if that cannot be told.
     package var isShared: Bool {
         (try? fileSystem.isShared(descriptor.rawValue)) ?? true

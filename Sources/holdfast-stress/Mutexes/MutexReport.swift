@@ -96,7 +96,7 @@ struct MutexReport {
     var isGood: Bool { problems.isEmpty && stopSignal == 0 }
 }
 
-extension MutexReport {
+extension MutexReport: StressReport {
     private static let columns: [Column] = [
         Column("mutex", 8), Column("acquisitions", 13), Column("overlaps", 10), Column("lost", 6),
         Column("killed", 8), Column("recovered", 11), Column("missed", 8), Column("false", 7),

@@ -24,17 +24,11 @@ struct MutexSettings {
 
 extension MutexSettings {
     /// Runs it and reports.
-    ///
-    /// Nothing of the run is left on disk, whatever the verdict.
     func run() throws -> MutexReport {
-        let directory = try RunDirectory(in: parent)
-        defer {
-            do throws(SystemError) {
-                try directory.remove()
-            } catch {
-                complain("cannot remove \(directory.path): \(error)")
-            }
-        }
+        try RunDirectory.with(in: parent, run)
+    }
+
+    private func run(in directory: RunDirectory) throws -> MutexReport {
         let page = MutexPage(
             page: try SharedPage(making: directory.page, lines: MutexPage.lines(crowd)),
             crowd: crowd

@@ -79,30 +79,17 @@ final class MutexWorker: Sendable {
                 index == fated ? fate : Fate(),
                 longestStop: index < plan.crowd.threads ? plan.longestStop : 0
             )
-            if index < plan.crowd.threads { try startThread(contender) } else { startTask(contender) }
+            if index < plan.crowd.threads { try runInThread(contender) } else { startTask(contender) }
         }
         while ended.load(ordering: .acquiring) < plan.crowd.contendersPerProcess { hfs_sleep(1_000_000) }
     }
 
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    private func startThread(_ contender: ArenaContender) throws(SystemError) {
-        let body = Body {
+    private func runInThread(_ contender: ArenaContender) throws(SystemError) {
+        try startThread {
             var contender = contender
             contender.run()
             self.ended.wrappingAdd(1, ordering: .releasing)
         }
-        let error = unsafe hf_start_thread(
-            { context in
-                unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            Unmanaged.passRetained(body).toOpaque()
-        )
-        if error != 0 { throw SystemError(call: "pthread_create", code: error) }
     }
 
     /// A task that is cancelled now and then, wherever it is, and begins again.

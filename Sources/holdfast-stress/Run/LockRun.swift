@@ -7,17 +7,11 @@ internal import _HoldfastStressShims
 
 extension RunSettings {
     /// Runs it, tidies up, and reports.
-    ///
-    /// Nothing of the run is left on disk, whatever the verdict.
     func run() throws -> RunReport {
-        let directory = try RunDirectory(in: parent)
-        defer {
-            do throws(SystemError) {
-                try directory.remove()
-            } catch {
-                complain("cannot remove \(directory.path): \(error)")
-            }
-        }
+        try RunDirectory.with(in: parent, run)
+    }
+
+    private func run(in directory: RunDirectory) throws -> RunReport {
         let workers = limits.workers
         let page = try SharedPage(making: directory.page, lines: LocksPage.lines(slots: workers))
         let locks = LocksPage(page: page, slots: workers)

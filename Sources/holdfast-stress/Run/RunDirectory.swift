@@ -11,7 +11,7 @@ struct RunDirectory {
     let path: String
 
     /// Makes it below `parent`, on the file system that shall be stressed.
-    init(in parent: String) throws(SystemError) {
+    private init(in parent: String) throws(SystemError) {
         path = "\(parent)/holdfast-stress.\(getpid()).\(hexadecimal(.random(in: .min ... .max)))"
         _ = try Directory(makingPath: locks)
     }
@@ -25,8 +25,21 @@ struct RunDirectory {
         try Directory(locks).names().filter { !expected.contains($0) }.sorted()
     }
 
+    /// Makes one for the time of the body; nothing of it is left on disk, whatever comes of that.
+    static func with<Result>(in parent: String, _ body: (RunDirectory) throws -> Result) throws -> Result {
+        let directory = try RunDirectory(in: parent)
+        defer {
+            do throws(SystemError) {
+                try directory.remove()
+            } catch {
+                complain("cannot remove \(directory.path): \(error)")
+            }
+        }
+        return try body(directory)
+    }
+
     /// Removes it and all that is in it.
-    func remove() throws(SystemError) {
+    private func remove() throws(SystemError) {
         for directory in [locks, path] {
             let directory = try Directory(directory)
             for name in try directory.names().compactMap(FileName.init) { try directory.unlink(name) }

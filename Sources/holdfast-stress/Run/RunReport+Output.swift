@@ -2,7 +2,7 @@
 //
 // A report as a line of a table, and as JSON.
 
-extension RunReport {
+extension RunReport: StressReport {
     private static let columns: [Column] = [
         Column("protocol", 16), Column("acquisitions", 13), Column("overlaps", 10), Column("lost", 7),
         Column("killed", 8), Column("reported", 10), Column("cleaned", 9), Column("displaced", 11),
@@ -12,7 +12,7 @@ extension RunReport {
 
     static var heading: String { columns.row(columns.map(\.title)) }
 
-    var line: String {
+    var lines: String {
         let name = settings.protocolName
         let cells: [Any] = [
             name.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], kills,

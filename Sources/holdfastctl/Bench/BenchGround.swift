@@ -29,18 +29,11 @@ final class BenchGround: Sendable {
         directory = try Directory(path)
         // Threads inherit this, so that the signals stay pending for the one that waits for them.
         signals = SignalSet.termination.block()
-        let context = unsafe Unmanaged.passRetained(self).toOpaque()
-        let error = unsafe hf_start_thread(
-            { context in
-                unsafe Unmanaged<BenchGround>.fromOpaque(context).takeRetainedValue().endAtSignal()
-                return nil
-            },
-            context
-        )
-        if error != 0 {
-            unsafe Unmanaged<BenchGround>.fromOpaque(context).release()
+        do throws(SystemError) {
+            try startThread { self.endAtSignal() }
+        } catch {
             remove()
-            throw SystemError(call: "pthread_create", code: error)
+            throw error
         }
     }
 

@@ -3,13 +3,6 @@
 // Several processes and threads that all want one mutex: how often they get it, how evenly, and how long one waits at most.
 // The floor is a robust pthread mutex; both guard the same two stores.
 
-#if canImport(Glibc)
-internal import Glibc
-#elseif canImport(Musl)
-internal import Musl
-#else
-internal import Darwin
-#endif
 internal import Holdfast
 internal import Synchronization
 
@@ -38,18 +31,25 @@ enum Contention {
         }
     }
 
-    /// What the threads have got so far.
+    /// What the threads that have ended have got.
     private final class Sum: Sendable {
-        let result = Mutex<Swift.Result<Result, any Error>>(.success(Result()))
+        private let state = Mutex<(ended: Int, result: Swift.Result<Result, any Error>)>((0, .success(Result())))
 
         func add(_ one: Swift.Result<Result, any Error>) {
-            result.withLock { result in
-                result = Swift.Result {
-                    var sum = try result.get()
+            state.withLock { state in
+                state.ended += 1
+                state.result = Swift.Result {
+                    var sum = try state.result.get()
                     sum.add(try one.get())
                     return sum
                 }
             }
+        }
+
+        /// Waits until so many have ended.
+        func result(of threads: Int) throws -> Result {
+            while state.withLock({ $0.ended }) < threads { Clock.sleep(milliseconds: 1) }
+            return try state.withLock { $0.result }.get()
         }
     }
 
@@ -57,10 +57,12 @@ enum Contention {
     static func run(_ request: Request, _ lock: BenchLock, _ counter: FloorPage) throws -> Result {
         let end = Clock.now + UInt64(request.milliseconds) * 1_000_000
         let sum = Sum()
-        try runThreads(request.threads) {
-            sum.add(Swift.Result { try contend(lock, counter, until: end, isTimed: request.isTimed) })
+        for _ in 0..<request.threads {
+            try startThread {
+                sum.add(Swift.Result { try contend(lock, counter, until: end, isTimed: request.isTimed) })
+            }
         }
-        return try sum.result.withLock { $0 }.get()
+        return try sum.result(of: request.threads)
     }
 
     private static func contend(
@@ -86,46 +88,6 @@ enum Contention {
             }
         }
         return Result(total: count, least: count, most: count, longestWait: longest)
-    }
-}
-
-/// Runs the body in so many threads of its own, until all have ended.
-private func runThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) throws {
-    final class Job: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var threads: [pthread_t] = []
-    defer { for thread in threads { pthread_join(thread, nil) } }
-    for _ in 0..<count {
-        let job = unsafe Unmanaged.passRetained(Job(body))
-        #if canImport(Darwin)
-        var thread: pthread_t?
-        #else
-        var thread = pthread_t()
-        #endif
-        let error = unsafe pthread_create(
-            &thread,
-            nil,
-            { context in
-                #if canImport(Darwin)
-                unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue().body()
-                #else
-                if let context = unsafe context { unsafe Unmanaged<Job>.fromOpaque(context).takeRetainedValue().body() }
-                #endif
-                return nil
-            },
-            job.toOpaque()
-        )
-        if error != 0 {
-            unsafe job.release()
-            throw SystemError(call: "pthread_create", code: error)
-        }
-        #if canImport(Darwin)
-        if let thread { threads.append(thread) }
-        #else
-        threads.append(thread)
-        #endif
     }
 }
 
