@@ -4,6 +4,7 @@
 
 import Foundation
 import Holdfast
+import HoldfastTesting
 import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
