@@ -95,7 +95,6 @@ extension CrashWorkload {
     private static func twoSlots(_ length: Int) -> [CrashWorkload] {
         let options = StateOptions(strategy: .twoSlot)
         let unflushed = StateOptions(strategy: .twoSlot, durability: .processCrash)
-        let keeping = StateOptions(strategy: .twoSlot, keepsPrevious: true)
         let two: [StateStep] = [.save(20), .save(length)]
         func failing(_ flush: Int) -> FaultPlan {
             .failEvery(with: 5, after: flush - 1, times: 1) { $0.function == "fdatasync" }
@@ -120,7 +119,11 @@ extension CrashWorkload {
             ),
             CrashWorkload(
                 "two-slot/keep-previous",
-                StateWorkload(options: keeping, before: two, steps: [.save(4000 + length), .save(20)])
+                StateWorkload(
+                    options: StateOptions(keepsPrevious: true),
+                    before: two,
+                    steps: [.convert(.twoSlot, length), .save(20), .convert(.replace, length), .save(20)]
+                )
             ),
             CrashWorkload(
                 "two-slot/unflushed",

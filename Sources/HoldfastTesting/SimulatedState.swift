@@ -16,7 +16,7 @@ struct SimulatedState: Sendable {
     /// What the device holds, and what is on its way to it; nil if nobody wants to know.
     private(set) var log: ChangeLog?
     var open: [Int32: OpenFile] = [:]
-    private var nextDescriptor: Int32 = 1000
+    var nextDescriptor: Int32 = 1000
     /// The words in memory that somebody has asked for, by the numbers of their files.
     var words: [UInt64: SharedWord] = [:]
     /// Grows with each reboot: what was asked for before is nobody's memory any more.
