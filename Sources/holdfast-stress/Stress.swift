@@ -11,7 +11,8 @@ struct Stress: ParsableCommand {
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast: with processes that die while they hold, and with crashes of every kind.",
         subcommands: [
-            LocksCommand.self, MutexCommand.self, HoldCommand.self, StateCommand.self, CrashCommand.self,
+            LocksCommand.self, MutexCommand.self, StateCommand.self, CrashCommand.self, SchedulesCommand.self,
+            HoldCommand.self,
         ]
     )
 

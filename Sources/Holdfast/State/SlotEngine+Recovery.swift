@@ -51,29 +51,33 @@ extension SlotEngine {
         }
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let failures = published?.generation == generation ? published?.failures ?? 0 : (survey.mayHaveLost ? 1 : 0)
-        let isDurable = try settle(newest, file, operation)
+        let isDurable = try settle(newest, file, operation, rewriting: published != nil)
         let found = PublishedState(generation: generation, isFlushed: isDurable, failures: failures)
         lock.publish(found.word)
         return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
     }
 
-    /// Writes a state again to its slot, and flushes it and the name of the file.
+    /// Flushes a state and the name of the file, and before that writes the state again to its slot, if that is asked for.
     ///
-    /// Returns whether no power cut takes it back. The bytes that are overwritten are the same ones.
+    /// Returns whether no power cut takes it back. Only what nobody was told to be durable may be written again: a power cut
+    /// may damage the sectors that are being written, though they get the bytes that they have.
     private func settle(
         _ state: StoredState,
         _ file: OpenSlots,
-        _ operation: StateError.Operation
+        _ operation: StateError.Operation,
+        rewriting: Bool
     ) throws(StateError) -> Bool {
         do throws(SystemError) {
             do throws(SystemError) {
                 if let error = file.writingError { throw error }
-                _ = try ReplaceEngine.fill(
-                    file.file,
-                    state.header,
-                    state.payload,
-                    at: file.header.offset(of: state.header.generation.slot)
-                )
+                if rewriting {
+                    _ = try ReplaceEngine.fill(
+                        file.file,
+                        state.header,
+                        state.payload,
+                        at: file.header.offset(of: state.header.generation.slot)
+                    )
+                }
             } catch  where !operation.isSave && error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY, ENOSPC, EDQUOT) {
                 // Who may only read, or has no room to write, can still flush what others have written.
             }

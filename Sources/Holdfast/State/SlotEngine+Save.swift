@@ -126,6 +126,8 @@ extension SlotEngine {
         if UInt64(max(payload.count, options.capacity ?? 0)) > file.header.capacity {
             return try grow(payload, header, base, file, lock, request)
         }
+        // Who makes a larger file, or another one, holds this lock too, so what is left of one is nobody's.
+        files.sweep()
         let flushes = request.durability == .powerLoss
         do throws(SystemError) {
             _ = try ReplaceEngine.fill(
