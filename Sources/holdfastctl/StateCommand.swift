@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `state` commands: `load` and `verify` here, `save` in StateSave.swift. They work on bytes, so any schema is as good
+// The `state` commands: `load` and `verify` here, `save` and `convert` in StateSave.swift. They work on bytes, so any schema is as good
 // as another; what a schema means is the business of the program whose state it is.
 
 internal import ArgumentParser
@@ -9,14 +9,15 @@ internal import Holdfast
 struct StateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "state",
-        abstract: "Save, load and verify durable state.",
+        abstract: "Save, load, verify and convert durable state.",
         discussion: """
             Examples:
               holdfastctl state save settings < settings.json
               holdfastctl state load settings > settings.json
               holdfastctl state verify /var/lib/service/*.state
+              holdfastctl state convert settings --strategy two-slot
             """,
-        subcommands: [StateSave.self, StateLoad.self, StateVerify.self]
+        subcommands: [StateSave.self, StateLoad.self, StateVerify.self, StateConvert.self]
     )
 
     func run() throws {
@@ -161,6 +162,17 @@ struct StateLine {
             "directorySyncError": .text(directorySyncError.map { "\($0)" }),
             "reason": .text(reason),
         ]
+    }
+
+    /// Prints it.
+    ///
+    /// Should that fail, the message begins with what has been done all the same.
+    func print(_ json: JSONOption, otherwise done: String) throws(CommandFailure) {
+        do throws(CommandFailure) {
+            if json.isOn { try Output.line(self.json) } else { try Output.line(text) }
+        } catch {
+            throw CommandFailure(error.status, "\(done); but \(error.message)")
+        }
     }
 
     var text: String {

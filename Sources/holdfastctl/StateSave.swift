@@ -35,23 +35,11 @@ struct StateSave: ParsableCommand {
             """
     )
 
-    enum Strategy: String, ExpressibleByArgument, CaseIterable {
-        case replace
-        case twoSlot = "two-slot"
-
-        var strategy: StateStrategy {
-            switch self {
-            case .replace: .replace
-            case .twoSlot: .twoSlot
-            }
-        }
-    }
-
     @Argument(help: "The state file.")
     var path: String
 
     @Option(help: "How the state is kept from now on; by default as it is, and a new one with replace.")
-    var strategy: Strategy?
+    var strategy: StrategyArgument?
 
     @Option(help: ArgumentHelp("Room for payloads of this length, with two-slot only.", valueName: "bytes"))
     var capacity: Int?
@@ -95,14 +83,68 @@ struct StateSave: ParsableCommand {
         if let error = commit.directorySyncError {
             diagnose("warning: '\(path)' is saved, but a power cut may bring back the old state: \(error)")
         }
-        let line = StateLine(path, commit, schema: savedSchema)
-        do throws(CommandFailure) {
-            if json.isOn { try Output.line(line.json) } else { try Output.line(line.text) }
-        } catch {
-            throw CommandFailure(
-                error.status,
-                "'\(path)' is saved, as generation \(commit.generation); but \(error.message)"
-            )
+        try StateLine(path, commit, schema: savedSchema).print(
+            json,
+            otherwise: "'\(path)' is saved, as generation \(commit.generation)"
+        )
+    }
+}
+
+struct StateConvert: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert",
+        abstract: "Keep the same state by another strategy from now on.",
+        discussion: """
+            The payload, the generation, the schema and the token stay; a crash leaves the old file or the new one. A \
+            file that is kept so already is verified and left alone.
+
+            Exit status: 65 if the present file is corrupt, 66 if there is none, 73 if the new one cannot be made, 74 if \
+            writing it failed; the old file then stands.
+
+            JSON keys: path, generation, schema, length, strategy, token, durability, directorySyncError, reason.
+
+            Examples:
+              holdfastctl state convert counters --strategy two-slot
+              holdfastctl state convert counters --strategy replace
+            """
+    )
+
+    @Argument(help: "The state file.")
+    var path: String
+
+    @Option(help: "How the state is kept from now on.")
+    var strategy: StrategyArgument
+
+    @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        try Arguments.checkNamesFile(path)
+    }
+
+    func run() throws {
+        let (commit, report) = try attempting(.writing) {
+            let file = try StateFile<[UInt8]>(path: path)
+            return (try file.convert(to: strategy.strategy), try file.verify())
+        }
+        var line = StateLine(path, report)
+        line.durability = commit?.durability
+        if let error = commit?.directorySyncError {
+            line.directorySyncError = error
+            diagnose("warning: '\(path)' is converted, but a power cut may bring back the old file: \(error)")
+        }
+        try line.print(json, otherwise: "'\(path)' is kept by \(report.strategy) now")
+    }
+}
+
+/// ``StateStrategy`` as it stands on the command line.
+enum StrategyArgument: String, ExpressibleByArgument, CaseIterable {
+    case replace
+    case twoSlot = "two-slot"
+
+    var strategy: StateStrategy {
+        switch self {
+        case .replace: .replace
+        case .twoSlot: .twoSlot
         }
     }
 }

@@ -63,7 +63,7 @@ final class SaveQueue: Sendable {
             }
             unsafe appended.pointee.wrappingAdd(1, ordering: .releasing)
             unsafe hf_word_wake(address)
-            if needsThread { startThread(engine) }
+            if needsThread { beginThread(engine) }
         }
     }
 
@@ -71,37 +71,19 @@ final class SaveQueue: Sendable {
         unsafe UnsafeRawPointer(appended).assumingMemoryBound(to: UInt32.self)
     }
 
-    private func startThread(_ engine: StateEngine) {
-        let context = unsafe Unmanaged.passRetained(Run(queue: self, engine: engine)).toOpaque()
-        let error = unsafe hf_start_thread(
-            { context in
-                let run = unsafe Unmanaged<Run>.fromOpaque(context).takeRetainedValue()
-                run.queue.run(run.engine)
-                return nil
-            },
-            context
-        )
-        guard error != 0 else { return }
-        unsafe Unmanaged<Run>.fromOpaque(context).release()
-        let entries = state.withLock { state in
-            state.hasThread = false
-            return exchange(&state.pending, with: [])
-        }
-        let cause = SystemError(call: "pthread_create", code: error)
-        for entry in entries {
-            entry.continuation.resume(
-                returning: .failure(StateError(.notSaved, .saving, path: engine.path, cause: cause))
-            )
-        }
-    }
-
-    private final class Run: Sendable {
-        let queue: SaveQueue
-        let engine: StateEngine
-
-        init(queue: SaveQueue, engine: StateEngine) {
-            self.queue = queue
-            self.engine = engine
+    private func beginThread(_ engine: StateEngine) {
+        do throws(SystemError) {
+            try startThread { self.run(engine) }
+        } catch {
+            let entries = state.withLock { state in
+                state.hasThread = false
+                return exchange(&state.pending, with: [])
+            }
+            for entry in entries {
+                entry.continuation.resume(
+                    returning: .failure(StateError(.notSaved, .saving, path: engine.path, cause: error))
+                )
+            }
         }
     }
 

@@ -33,8 +33,7 @@ extension SlotEngine {
             try files.check(request, against: base.header)
             let payload = try body(StoredPayload(schema: base.header.schema, bytes: base.payload))
             try files.checkLength(payload, request)
-            var header = files.header(after: base.header, payload, request)
-            header.generation = try generation(after: base.published, request.operation)
+            let header = try header(after: base.header, base.published, payload, request)
             return try put(payload, header, base, file, lock, request)
         }
     }
@@ -83,6 +82,23 @@ extension SlotEngine {
         let state = recovered.state
         remember(lock.published, state.header)
         return SaveBase(header: state.header, payload: state.payload, published: recovered.published)
+    }
+
+    /// The header of the state that follows; a state that is only converted keeps its own.
+    func header(
+        after header: FrameHeader?,
+        _ published: PublishedState,
+        _ payload: [UInt8],
+        _ request: SaveRequest
+    ) throws(StateError) -> FrameHeader {
+        var next = files.header(after: header, payload, request)
+        if request.operation == .converting, let header {
+            // The number of a save whose outcome is not known is given to nobody else.
+            if published.failures == 0 { return header }
+            next.schema = header.schema
+        }
+        next.generation = try generation(after: published, request.operation)
+        return next
     }
 
     /// The generation of the next save.

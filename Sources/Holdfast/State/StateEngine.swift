@@ -73,6 +73,28 @@ final class StateEngine: Sendable {
         throw keepsChanging(request.operation)
     }
 
+    /// Puts the same state into a file of the other kind; nil if it is of this kind already.
+    func convert(to strategy: StateStrategy, _ request: SaveRequest) throws(StateError) -> Commit? {
+        let same = { (stored: StoredPayload?) throws(StateError) in
+            guard let stored else { throw StateError(.notFound, request.operation, path: self.path) }
+            return stored.bytes
+        }
+        do {
+            switch strategy {
+            case .twoSlot: if let commit = try slots.make(request, wantsPayload: true, same) { return commit }
+            case .replace: if let commit = try slots.unmake(request, wantsPayload: true, same) { return commit }
+            default: break
+            }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            preconditionFailure("\(error)")
+        }
+        // Only a state that is sound is as it should be.
+        _ = try loadCurrent(request.operation, durable: false)
+        return nil
+    }
+
     /// Saves this payload.
     func save(_ payload: [UInt8], _ request: SaveRequest) throws(StateError) -> Commit {
         do {

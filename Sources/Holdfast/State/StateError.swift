@@ -105,9 +105,9 @@ public struct StateError: Error, Sendable {
 
     /// What was being done.
     enum Operation: String, Sendable {
-        case loading, saving, verifying, restoring, opening
+        case loading, saving, converting, verifying, restoring, opening
 
-        var isSave: Bool { self == .saving || self == .restoring }
+        var isSave: Bool { [.saving, .converting, .restoring].contains(self) }
 
         /// What a system call that failed means here: of a save it matters most that nothing was saved.
         var failure: Code { isSave ? .notSaved : .notRead }

@@ -118,6 +118,31 @@ extension StateFile {
         }
     }
 
+    /// Keeps the same state by another strategy from now on.
+    ///
+    /// Blocking, durable: as a save with ``Durability/powerLoss`` of a file that is made anew. A crash leaves the old file
+    /// or the new one, which have the same state: payload, store, generation, schema and token. Only if a flush of a later
+    /// save has failed, whose generation is in doubt, the generation goes on, behind that. A value of whatever schema is
+    /// converted, for it is not decoded.
+    ///
+    /// A save converts a file too, by ``StateOptions/strategy``.
+    ///
+    /// - Parameters:
+    ///   - strategy: How to keep it; nothing is done for ``StateStrategy/asFound``.
+    ///   - deadline: Until when to wait for the lock; for ever if nil.
+    /// - Returns: What was achieved; nil if the state is sound and kept so already.
+    /// - Throws: ``StateError`` as a save, and with ``StateError/Code/notFound`` if there is no state.
+    @discardableResult
+    public func convert(
+        to strategy: StateStrategy,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(StateError) -> Commit? {
+        var request = request(nil, .powerLoss, deadline)
+        request.operation = .converting
+        request.schema = .max
+        return try engine.convert(to: strategy, request)
+    }
+
     /// Puts the kept previous copy back in place.
     ///
     /// Blocking, durable: as a save with ``Durability/powerLoss``.

@@ -136,6 +136,24 @@ struct StateCommandTests {
         #expect(try await tool.run("state", "load", path).output == "new")
     }
 
+    @Test func convertsAStateAsItIs() async throws {
+        #expect(try await save("--token", "7", "--schema", "3", payload: .text("first")).status == 0)
+        for strategy in ["two-slot", "replace"] {
+            let converted = try await tool.run("state", "convert", "--json", path, "--strategy", strategy).object()
+            #expect(converted["strategy"] as? String == strategy)
+            #expect(converted["generation"] as? Int == 1)
+            #expect(converted["schema"] as? Int == 3)
+            #expect(converted["token"] as? Int == 7)
+            #expect(converted["durability"] as? String == "power-loss")
+            let again = try await tool.run("state", "convert", path, "--strategy", strategy)
+            #expect(again.status == 0)
+            #expect(again.output == "\(path): generation 1, schema 3, 5 bytes, \(strategy), token 7\n")
+            #expect(try await tool.run("state", "load", path).output == "first")
+        }
+        #expect(try await tool.run("state", "convert", "\(path).none", "--strategy", "replace").status == 66)
+        #expect(try await tool.run("state", "convert", path).status == 64)
+    }
+
     @Test func fallsBackToTheOlderSlotAndSaysSo() async throws {
         #expect(try await save("--strategy", "two-slot", payload: .text("older")).status == 0)
         #expect(try await save(payload: .text("newer")).status == 0)

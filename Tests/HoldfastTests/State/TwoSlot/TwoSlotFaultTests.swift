@@ -68,6 +68,30 @@ struct TwoSlotFaultTests {
         #expect(faulted.contains("renameat") == [.firstSave, .growth, .makingSlots, .makingPlain].contains(work))
     }
 
+    @Test("every call of a conversion fails once", arguments: [StateStrategy.twoSlot, .replace])
+    func everyCallOfAConversion(_ strategy: StateStrategy) throws {
+        for trial in FaultTrials(Self.faults) {
+            let directory = try trial.fileSystem.directory()
+            let other = StateOptions(strategy: strategy == .twoSlot ? .replace : .twoSlot)
+            try directory.state(options: other).save([1])
+            let first = try directory.state(options: other).save(Self.old, fence: FencingToken(7))
+            let state = try directory.state()
+            let outcome = trial.run { () throws(StateError) in try state.convert(to: strategy) }
+            let (value, report) = try directory.state().loadWithReport()
+            #expect(value == Self.old, "\(trial)")
+            #expect((report.store, report.generation, report.schema) == (first.store, 2, 1), "\(trial)")
+            #expect(report.token == FencingToken(7), "\(trial)")
+            switch outcome {
+            case .success(let commit): #expect(commit != nil && report.strategy == strategy, "\(trial)")
+            case .failure(let error):
+                #expect([.notSaved, .notLocked].contains(error.code), "\(trial): \(error)")
+                #expect(report.strategy == other.strategy, "\(trial)")
+            }
+            #expect(try directory.temporaries().isEmpty, "\(trial)")
+            #expect(try directory.state().save(Self.new, deadline: .now).generation == 3, "\(trial)")
+        }
+    }
+
     private func state(_ directory: Directory, _ work: Work) throws -> StateFile<[UInt8]> {
         switch work {
         case .makingPlain: try directory.state(options: StateOptions(strategy: .replace))

@@ -167,6 +167,52 @@ struct TwoSlotFileTests {
         #expect(try directory.temporaries().isEmpty)
     }
 
+    @Test("a conversion without a save keeps the state as it is, with all that is said of it")
+    func pureConversion() throws {
+        let writer = try StateFile<[UInt8]>(directory.name("state"), in: directory, schema: 3)
+        try writer.save([1])
+        try writer.save([2], fence: FencingToken(5))
+        // Of any schema, because nothing is decoded.
+        let state = try directory.state()
+        var reader = writer.reader()
+        for strategy in [StateStrategy.twoSlot, .replace, .twoSlot] {
+            let before = try writer.verify()
+            let commit = try #require(try state.convert(to: strategy))
+            #expect(commit.strategy == strategy)
+            #expect(commit.durability == .powerLoss)
+            #expect(try state.convert(to: strategy) == nil, "it is done")
+            #expect(try state.convert(to: .asFound) == nil)
+            let (value, report) = try reader.readWithReport()
+            #expect(value == [2])
+            #expect(report.strategy == strategy)
+            #expect((report.store, report.generation, report.schema) == (before.store, 2, 3))
+            #expect(report.token == FencingToken(5))
+        }
+        try writer.save([3])
+        #expect(try reader.read() == [3])
+        #expect(try directory.temporaries().isEmpty)
+    }
+
+    @Test("what is not there, or damaged, is not converted", arguments: [StateStrategy.twoSlot, .replace, .asFound])
+    func nothingToConvert(_ strategy: StateStrategy) throws {
+        let state = try directory.state()
+        #expect(try stateError { try state.convert(to: strategy) }.code == .notFound)
+        #expect(try directory.status(of: directory.name("state")) == nil)
+        try directory.put("state", Array("damage".utf8))
+        #expect(try stateError { try state.convert(to: strategy) }.code == .corrupt)
+        #expect(try directory.bytes(of: "state") == Array("damage".utf8))
+    }
+
+    @Test("a conversion does not give away the generation of a save whose outcome is not known")
+    func conversionAfterFailedFlush() throws {
+        let state = try directory.slots()
+        try state.save([1])
+        fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fdatasync" }
+        #expect(try stateError { try state.save([2]) }.found == 2)
+        #expect(try #require(try state.convert(to: .replace)).generation > 2)
+        #expect(try state.load() == [1])
+    }
+
     @Test("a conversion keeps mode, owner and attributes")
     func metadata() throws {
         try directory.state().save([1])

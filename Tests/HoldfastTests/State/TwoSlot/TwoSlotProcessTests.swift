@@ -4,6 +4,8 @@
 
 import Foundation
 import Holdfast
+import HoldfastTesting
+import Synchronization
 import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
@@ -148,6 +150,36 @@ struct TwoSlotProcessTests {
             "\(saves) saves of 64 tasks by \(strategy): \(written) written, \(together) each; one by one \(alone) each"
         )
         #expect(written <= UInt64(saves / 8))
+    }
+
+    @Test("no flush blocks the cooperative pool: other tasks run while 64 wait for one that does not end")
+    func poolStaysFree() async throws {
+        // A process of its own, whose pool nothing else blocks.
+        await #expect(processExitsWith: .success) {
+            for (strategy, flush) in [(StateStrategy.twoSlot, "fdatasync"), (.replace, "fsync")] {
+                let fileSystem = SimulatedFileSystem()
+                let state = try fileSystem.directory().state(options: StateOptions(strategy: strategy))
+                try await state.save([0])
+                let isFlushing = Atomic(false)
+                let end = DispatchSemaphore(value: 0)
+                fileSystem.onCall = { _, call in
+                    guard call.function == flush, !isFlushing.exchange(true, ordering: .relaxed) else { return }
+                    end.wait()
+                }
+                // Ends the process if no thread is left to go on.
+                alarm(60)
+                let savers = (1...64).map { value in Task { try await state.save([UInt8(value)]) } }
+                while !isFlushing.load(ordering: .relaxed) { await Task.yield() }
+                let others = await withTaskGroup { group in
+                    for _ in 0..<64 { group.addTask { await Task.yield() } }
+                    return await group.reduce(into: 0) { count, _ in count += 1 }
+                }
+                #expect(others == 64)
+                end.signal()
+                for saver in savers { #expect(try await saver.value.generation > 1) }
+                fileSystem.onCall = nil
+            }
+        }
     }
 
     private func save(_ state: StateFile<Int>, _ value: Int) throws {
