@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The other processes of `bench`: this program again, told by a byte on standard input what to do, answering with numbers
+// The other processes of a benchmark: this program again, told by a byte on standard input what to do, answering with numbers
 // on standard output. One ends when its standard input does, so none outlives the benchmark.
 
-internal import ArgumentParser
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -15,7 +14,7 @@ internal import Holdfast
 internal import _HoldfastFloors
 
 /// What takes the lock in a peer.
-enum LockImplementation: String, ExpressibleByArgument, CaseIterable {
+enum LockImplementation: String, CaseIterable {
     case holdfast
     /// The floor: a blocking flock(2).
     case kernel
@@ -27,15 +26,12 @@ enum LockImplementation: String, ExpressibleByArgument, CaseIterable {
     case futex
 }
 
-struct BenchPeer: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "bench-peer",
-        abstract: "What bench starts; not for use.",
-        discussion: "Examples: none, because only bench knows what to say to it.",
-        shouldDisplay: false
-    )
+/// This program as the other process of a benchmark.
+public enum BenchPeer {
+    /// The first argument of a program that shall be one.
+    public static let command = "bench-peer"
 
-    enum Role: String, ExpressibleByArgument {
+    enum Role: String {
         /// For each byte: waits for the lock, releases it, and answers.
         case waiter
         /// Takes the lock, answers, and keeps it until it is killed.
@@ -44,11 +40,15 @@ struct BenchPeer: ParsableCommand {
         case contender
     }
 
-    @Argument var role: Role
-    @Argument var implementation: LockImplementation
-    @Argument var path: String
-
-    func run() throws {
+    /// Does what a benchmark started it for.
+    ///
+    /// - Parameter arguments: Those after ``command``.
+    /// - Throws: What it met.
+    public static func run(_ arguments: [String]) throws {
+        guard arguments.count == 3, let role = Role(rawValue: arguments[0]),
+            let implementation = LockImplementation(rawValue: arguments[1])
+        else { throw BenchError("only a benchmark knows what to say to '\(command)'") }
+        let path = arguments[2]
         let lock = try BenchLock(implementation, path)
         switch role {
         case .contender:
@@ -76,13 +76,15 @@ struct BenchPeer: ParsableCommand {
         }
     }
 
-    private func readByte() -> Bool {
+    private static func readByte() -> Bool {
         var byte: UInt8 = 0
         return unsafe read(0, &byte, 1) == 1
     }
 
-    private func answer(_ numbers: UInt64...) throws {
-        try StandardStreams.write(unsafe numbers.withUnsafeBytes { unsafe Array($0) })
+    private static func answer(_ numbers: UInt64...) throws {
+        // As short as this it goes into a pipe whole.
+        let isWritten = unsafe numbers.withUnsafeBytes { unsafe write(1, $0.baseAddress, $0.count) == $0.count }
+        if !isWritten { throw SystemError(call: "write", code: errno) }
     }
 }
 

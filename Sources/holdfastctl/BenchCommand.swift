@@ -4,6 +4,7 @@
 
 internal import ArgumentParser
 internal import Holdfast
+internal import HoldfastBench
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -38,7 +39,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let ground: BenchGround
         do throws(SystemError) {
-            ground = try BenchGround(in: directory)
+            ground = try BenchGround(in: directory) { diagnose("warning: \($0)") }
         } catch {
             throw CommandFailure(ExitStatus(error, .writing), "cannot make a directory in '\(directory)': \(error)")
         }
@@ -52,54 +53,25 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func measure(_ ground: BenchGround) throws {
-        let effort: Effort = trial ? .trial : .full
         let mount = Mount(of: ground.path)
-        let flushes = FlushCounter(of: ground.directory, on: mount)
-        let work: [(name: String, measure: () throws -> [BenchRow])] = [
-            ("lock.exclusive", { [try LockRows.uncontended(.exclusive, ground, effort)] }),
-            ("lock.shared", { [try LockRows.uncontended(.shared, ground, effort)] }),
-            ("lock.handover", { [try HandoverRows.ofLocks(ground, effort)] }),
-            ("lock.recovery", { [try HandoverRows.ofDeadLocks(ground, effort)] }),
-            ("lock.idleWait", { [try HandoverRows.idleWait(ground, effort)] }),
-            ("mutex.uncontended", { [try MutexRows.besideExchange(ground, effort)] }),
-            ("mutex.uncontended.pthread", { [try MutexRows.besidePthread(ground, effort)] }),
-            ("mutex.uncontended.flock", { [try MutexRows.besideFlock(ground, effort)] }),
-            ("mutex.contended", { [try ContentionRows.throughput(ground, effort)] }),
-            ("mutex.leastServed", { try ContentionRows.fairness(ground, effort) }),
-            ("mutex.handover", { [try HandoverRows.ofMutexes(ground, effort)] }),
-            ("mutex.recovery", { [try HandoverRows.ofDeadMutexes(ground, effort)] }),
-            ("state.save.replace.4KiB", { [try StateRows.save(.powerLoss, ground, flushes, effort)] }),
-            ("state.save.replace.4KiB.processCrash", { [try StateRows.save(.processCrash, ground, nil, effort)] }),
-            (
-                "state.save.two-slot.4KiB",
-                { [try StateRows.saveInPlace("4KiB", length: 4 << 10, ground, flushes, effort)] }
-            ),
-            (
-                "state.save.two-slot.64KiB",
-                { [try StateRows.saveInPlace("64KiB", length: 64 << 10, ground, flushes, effort)] }
-            ),
-            (
-                "state.save.two-slot.1MiB",
-                { [try StateRows.saveInPlace("1MiB", length: 1 << 20, ground, flushes, effort)] }
-            ),
-            ("state.read.unchanged", { [try StateRows.readUnchanged(ground, effort)] }),
-            ("state.load.4KiB", { [try StateRows.load(ground, effort)] }),
-            ("checksum.4KiB", { [try StateRows.checksum("4KiB", length: 4 << 10, effort)] }),
-            ("checksum.1MiB", { [try StateRows.checksum("1MiB", length: 1 << 20, effort)] }),
-        ]
+        let disk = DiskCounter(of: ground.directory, on: mount)
+        let bench = Bench(ground, trial ? .trial : .full, disk: disk)
+        let all = Bench.work
         var rows: [BenchRow] = []
-        for (index, (name, measure)) in work.enumerated() {
-            progress("\(index + 1)/\(work.count) \(name)")
-            let measured = try measure()
+        for (index, work) in all.enumerated() {
+            progress("\(index + 1)/\(all.count) \(work.name)")
+            let measured = try work.rows(bench)
             rows += measured
             if json.isOn {
                 progress(nil)
-                for row in measured { try Output.line(row.json) }
+                for row in measured { try Output.json(row) }
             }
         }
         progress(nil)
         if json.isOn { return }
-        for line in Machine.heading(directory, mount, flushes) { try Output.line(line) }
+        for line in Machine.heading("holdfastctl \(Holdfastctl.version)", directory, mount, disk) {
+            try Output.line(line)
+        }
         try Output.line("")
         for line in BenchTable.lines(rows) { try Output.line(line) }
     }

@@ -9,12 +9,13 @@ internal import Musl
 #else
 internal import Darwin
 #endif
+internal import Synchronization
 
 /// A set of signals.
-struct SignalSet: Sendable {
+package struct SignalSet: Sendable {
     private(set) var raw = sigset_t()
 
-    init(_ signals: [Int32]) {
+    package init(_ signals: [Int32]) {
         unsafe sigemptyset(&raw)
         for signal in signals { unsafe sigaddset(&raw, signal) }
     }
@@ -22,11 +23,21 @@ struct SignalSet: Sendable {
     /// Those by which a user, a terminal or a service manager ends a process, but for those that we were started to
     /// ignore, as by nohup(1) or in the background.
     private static let endings = [SIGTERM, SIGINT, SIGHUP, SIGQUIT].filter { !isIgnored($0) }
-    static let termination = SignalSet(endings)
+    package static let termination = SignalSet(endings)
 
     /// Has them end this process at once, whatever was set up for them before: Swift's runtime takes SIGQUIT for a crash.
-    static func restoreTermination() {
+    package static func restoreTermination() {
         for number in endings { signal(number, SIG_DFL) }
+    }
+
+    /// The signals that killed before ``makeErrors(_:)``, as they shall again in a program that we start.
+    package static var madeErrors: [Int32] { ignored.withLock { $0 } }
+    private static let ignored = Mutex<[Int32]>([])
+
+    /// Ignores these, so that the call that would have raised one fails.
+    package static func makeErrors(_ signals: [Int32]) {
+        let fatal = signals.filter { signal($0, SIG_IGN) == nil }
+        ignored.withLock { $0 = fatal }
     }
 
     private static func isIgnored(_ signal: Int32) -> Bool {
@@ -45,7 +56,7 @@ struct SignalSet: Sendable {
     /// Blocks these beside those that are blocked already, in this thread and those that it starts.
     ///
     /// - Returns: Those that were blocked before.
-    func block() -> SignalSet {
+    package func block() -> SignalSet {
         var before = SignalSet([])
         var set = raw
         unsafe pthread_sigmask(SIG_BLOCK, &set, &before.raw)
@@ -53,12 +64,12 @@ struct SignalSet: Sendable {
     }
 
     /// Has these blocked and no others.
-    func restore() {
+    package func restore() {
         var set = raw
         unsafe pthread_sigmask(SIG_SETMASK, &set, nil)
     }
 
-    func union(_ signals: [Int32]) -> SignalSet {
+    package func union(_ signals: [Int32]) -> SignalSet {
         var result = self
         for signal in signals { unsafe sigaddset(&result.raw, signal) }
         return result
@@ -67,7 +78,7 @@ struct SignalSet: Sendable {
     /// Waits for one of these, which must be blocked.
     ///
     /// - Returns: The signal, and whether a process sent it: a terminal's goes to every process in the foreground anyway.
-    func wait() -> (signal: Int32, isFromProcess: Bool) {
+    package func wait() -> (signal: Int32, isFromProcess: Bool) {
         var set = raw
         #if canImport(Darwin)
         var signal: Int32 = 0
@@ -89,7 +100,7 @@ extension ChildProcess {
     ///
     /// - Parameter signals: Those to pass on; they and SIGCHLD must have been blocked before the process was started.
     /// - Returns: How it ended.
-    func wait(passingOn signals: SignalSet) -> End {
+    package func wait(passingOn signals: SignalSet) -> End {
         let awaited = signals.union([SIGCHLD])
         while true {
             if let end = poll() { return end }

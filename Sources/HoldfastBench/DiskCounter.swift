@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How often the disk below a directory was told to flush, by the kernel's own count: it shows what a save really asks of
-// the device, whatever calls it made. It counts for the whole disk, so others that flush at the same time are in it; the
+// How often the disk below a directory was told to flush, and what was written to it, by the kernel's own count: it shows
+// what a save really asks of the device, whatever calls it made. It counts for the whole disk, so others that flush at the same time are in it; the
 // median over many rounds is what to look at. A disk without a volatile cache is sent no flushes at all: then it is 0.
 
-internal import Holdfast
+public import Holdfast
 
-/// The count of completed flush requests of the disks that hold a directory.
-struct FlushCounter {
+/// The counts of flushes and written bytes of the disks that hold a directory.
+public struct DiskCounter: Sendable {
+    /// What the disks have done since the system started.
+    public struct Count: Sendable {
+        /// The flush requests completed.
+        public var flushes: UInt64
+        /// The bytes of the write requests completed.
+        public var bytesWritten: UInt64
+    }
+
     /// The disks' names, for example `vda`.
-    let disks: [String]
+    public let disks: [String]
     private let directories: [String]
 
     /// Nil if no disk is known: a file system in memory, over the network, in user space, or another kernel than Linux.
-    init?(of directory: Directory, on mount: Mount?) {
+    public init?(of directory: Directory, on mount: Mount?) {
         var found: [String] = []
         if let device = try? directory.descriptor.status().identity.device {
             // As glibc's major(3) and minor(3) take them apart.
@@ -27,21 +35,25 @@ struct FlushCounter {
         if directories.isEmpty || count() == nil { return nil }
     }
 
-    /// The flush requests completed since the system started.
+    /// The counts now.
     ///
-    /// The 16th number of a disk's `stat` file, of which Documentation/admin-guide/iostats.rst of the kernel tells.
-    func count() -> UInt64? {
-        var sum: UInt64 = 0
+    /// The seventh and the 16th number of a disk's `stat` file, of which Documentation/admin-guide/iostats.rst of the kernel
+    /// tells. A sector there has 512 bytes.
+    public func count() -> Count? {
+        var sum = Count(flushes: 0, bytesWritten: 0)
         for directory in directories {
             let numbers = (readText("\(directory)/stat") ?? "").split { $0.isWhitespace }
-            guard numbers.count >= 16, let flushes = UInt64(numbers[15]) else { return nil }
-            sum += flushes
+            guard numbers.count >= 16, let flushes = UInt64(numbers[15]), let sectors = UInt64(numbers[6]) else {
+                return nil
+            }
+            sum.flushes += flushes
+            sum.bytesWritten += sectors * 512
         }
         return sum
     }
 
     /// Whether each disk has a volatile cache, as the kernel sees it: `write back` or `write through`.
-    var caches: [String] {
+    public var caches: [String] {
         directories.map { readText("\($0)/queue/write_cache")?.trimmed ?? "unknown cache" }
     }
 

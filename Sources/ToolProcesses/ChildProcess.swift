@@ -10,19 +10,19 @@
 #else
 internal import Darwin
 #endif
-internal import Holdfast
+package import Holdfast
 
 /// A process that we started.
-struct ChildProcess: Sendable {
-    let pid: pid_t
+package struct ChildProcess: Sendable {
+    package let pid: Int32
 
     /// How a process ended.
-    enum End: Equatable {
+    package enum End: Equatable {
         case exited(Int32)
         case signalled(Int32)
 
         /// As a shell gives it: 128 + n for signal n.
-        var status: Int32 {
+        package var status: Int32 {
             switch self {
             case .exited(let status): status
             case .signalled(let signal): 128 + signal
@@ -42,7 +42,7 @@ struct ChildProcess: Sendable {
     ///   - inherited: A descriptor of ours that it shall have under the same number.
     /// - Returns: The process, to be waited for.
     /// - Throws: ``SystemError``; ENOENT if there is no such program.
-    static func start(
+    package static func start(
         _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>,
         mask: SignalSet,
         streams: [(ours: Int32, its: Int32)] = [],
@@ -66,7 +66,7 @@ struct ChildProcess: Sendable {
         defer { unsafe posix_spawnattr_destroy(&attributes) }
         var mask = mask.raw
         unsafe posix_spawnattr_setsigmask(&attributes, &mask)
-        var defaults = SignalSet(StandardStreams.signalsMadeErrors).raw
+        var defaults = SignalSet(SignalSet.madeErrors).raw
         unsafe posix_spawnattr_setsigdefault(&attributes, &defaults)
         unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
@@ -88,10 +88,13 @@ struct ChildProcess: Sendable {
     /// How it ended, or nil while it runs.
     ///
     /// To be called until it is not nil, so that no zombie stays.
-    func poll() -> End? { end(WNOHANG) }
+    package func poll() -> End? { end(WNOHANG) }
 
     /// Waits for its end.
-    func wait() -> End { end(0) ?? .exited(0) }
+    package func wait() -> End { end(0) ?? .exited(0) }
+
+    /// EX_IOERR of sysexits.h.
+    private let unknownEnd: Int32 = 74
 
     private func end(_ options: Int32) -> End? {
         var status: Int32 = 0
@@ -101,10 +104,10 @@ struct ChildProcess: Sendable {
         } while result == -1 && errno == EINTR
         if result == 0 { return nil }
         // ECHILD: somebody else has waited for it, and nobody can tell how it ended.
-        if result == -1 { return .exited(ExitStatus.ioError.rawValue) }
+        if result == -1 { return .exited(unknownEnd) }
         let signal = status & 0x7f
         return signal == 0 ? .exited((status >> 8) & 0xff) : .signalled(signal)
     }
 
-    func send(_ signal: Int32) { _ = kill(pid, signal) }
+    package func send(_ signal: Int32) { _ = kill(pid, signal) }
 }

@@ -92,48 +92,52 @@ enum Contention {
 }
 
 /// Rows of mutexes that are contended for by two processes.
-enum ContentionRows {
+public enum ContentionRows {
     private static let floor = "robust pthread mutex"
 
     /// What one acquisition takes while two processes of two threads each want it all the time.
-    static func throughput(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        var samples = Comparison()
-        let request = Contention.Request(threads: 2, milliseconds: effort.contentionMilliseconds)
-        try compare(ground, effort, request) { subject, floor in
-            samples.subject.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, subject.total)))
-            samples.floor.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, floor.total)))
+    public static func throughput(_ bench: Bench) throws -> BenchRow {
+        var (samples, floors) = (Measured(), Measured())
+        let request = Contention.Request(threads: 2, milliseconds: bench.effort.contentionMilliseconds)
+        try compare(bench, request) { subject, floor in
+            samples.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, subject.total)))
+            floors.time.append(Double(request.milliseconds) * 1e6 / Double(max(1, floor.total)))
         }
-        return BenchRow("mutex.contended", samples, floor: "\(floor); two processes of two threads", goal: .ratio(1))
+        return BenchRow(
+            "mutex.contended",
+            samples,
+            floor: ("\(floor); two processes of two threads", floors),
+            goal: .ratio(1)
+        )
     }
 
     /// The longest wait, and the share of the thread that was served least in what the one served most got, while two
     /// processes of four threads each want it.
-    static func fairness(_ ground: BenchGround, _ effort: Effort) throws -> [BenchRow] {
-        var waits = Comparison()
-        var shares = Comparison()
-        let milliseconds = effort.contentionMilliseconds * 5
+    public static func fairness(_ bench: Bench) throws -> [BenchRow] {
+        var (waits, floorWaits) = (Measured(), Measured())
+        var (shares, floorShares) = (Measured(), Measured())
+        let milliseconds = bench.effort.contentionMilliseconds * 5
         let request = Contention.Request(threads: 4, milliseconds: milliseconds, isTimed: true)
-        try compare(ground, effort, request) { subject, floor in
-            waits.subject.time.append(Double(subject.longestWait))
-            waits.floor.time.append(Double(floor.longestWait))
-            shares.subject.time.append(Double(subject.least) / Double(max(1, subject.most)) * 1e9)
-            shares.floor.time.append(Double(floor.least) / Double(max(1, floor.most)) * 1e9)
+        try compare(bench, request) { subject, floor in
+            waits.time.append(Double(subject.longestWait))
+            floorWaits.time.append(Double(floor.longestWait))
+            shares.time.append(Double(subject.least) / Double(max(1, subject.most)) * 1e9)
+            floorShares.time.append(Double(floor.least) / Double(max(1, floor.most)) * 1e9)
         }
         let threads = "\(floor); two processes of four threads"
-        var least = BenchRow("mutex.leastServed", shares, floor: threads, goal: .share(1.0 / 3))
+        var least = BenchRow("mutex.leastServed", shares, floor: (threads, floorShares), goal: .share(1.0 / 3))
         least.isShare = true
-        return [BenchRow("mutex.longestWait", waits, floor: threads), least]
+        return [BenchRow("mutex.longestWait", waits, floor: (threads, floorWaits)), least]
     }
 
     private static func compare(
-        _ ground: BenchGround,
-        _ effort: Effort,
+        _ bench: Bench,
         _ request: Contention.Request,
         _ sample: (Contention.Result, Contention.Result) -> Void
     ) throws {
-        let subject = try Side(.mutex, ground)
-        let floor = try Side(.pthread, ground)
-        for _ in 0..<effort.contentions {
+        let subject = try Side(.mutex, bench.ground)
+        let floor = try Side(.pthread, bench.ground)
+        for _ in 0..<bench.effort.contentions {
             let expected = try floor.run(request)
             sample(try subject.run(request), expected)
         }
@@ -161,7 +165,7 @@ enum ContentionRows {
                 Contention.Result(total: numbers[0], least: numbers[1], most: numbers[2], longestWait: numbers[3])
             )
             if counter.count() != before + 1 + result.total {
-                throw CommandFailure(.ioError, "what the mutex guards was changed by two at once")
+                throw BenchError("what the mutex guards was changed by two at once")
             }
             return result
         }

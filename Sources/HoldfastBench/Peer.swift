@@ -10,6 +10,7 @@ internal import Musl
 internal import Darwin
 #endif
 internal import Holdfast
+internal import ToolProcesses
 
 /// A process that waits for or holds a lock.
 final class Peer {
@@ -33,7 +34,7 @@ final class Peer {
             close(itsInput)
             close(itsOutput)
         }
-        let arguments = [Self.program, "bench-peer", role.rawValue, implementation.rawValue, path]
+        let arguments = [Self.program, BenchPeer.command, role.rawValue, implementation.rawValue, path]
         var pointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
         defer { unsafe pointers.forEach { unsafe free($0) } }
         process = try unsafe pointers.withUnsafeMutableBufferPointer { pointers in
@@ -88,11 +89,11 @@ final class Peer {
             while unsafe !rest.isEmpty {
                 var entry = pollfd(fd: answers, events: Int16(POLLIN), revents: 0)
                 guard unsafe poll(&entry, 1, 10_000) == 1 else {
-                    throw CommandFailure(.ioError, "a process that waits for the lock did not answer within 10 seconds")
+                    throw BenchError("a process that waits for the lock did not answer within 10 seconds")
                 }
                 let count = unsafe read(answers, UnsafeMutableRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 guard count > 0 else {
-                    throw CommandFailure(.ioError, "a process that waits for the lock ended unexpectedly")
+                    throw BenchError("a process that waits for the lock ended unexpectedly")
                 }
                 unsafe rest = rest.dropFirst(count)
             }

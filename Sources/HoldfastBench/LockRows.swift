@@ -2,35 +2,32 @@
 //
 // Locks: taking a free one, and what passes between processes.
 
-internal import Holdfast
+public import Holdfast
 internal import _HoldfastFloors
 
 /// Taking and releasing a lock that nobody else wants.
-enum LockRows {
-    static func uncontended(_ mode: FileLock.Mode, _ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
+public enum LockRows {
+    /// A `LockFile`.
+    public static func uncontended(_ mode: FileLock.Mode, _ bench: Bench) throws -> BenchRow {
         let isExclusive = mode == .exclusive
-        let file = try LockFile("\(ground.path)/uncontended.lock")
-        let measured = try Harness(effort, seconds: 1.5).compare(
-            rounds: 2000,
+        let file = try LockFile("\(bench.ground.path)/uncontended.lock")
+        let directory = bench.ground.directory.descriptor.rawValue
+        return try bench.row(
+            isExclusive ? "lock.exclusive" : "lock.shared",
+            seconds: 1.5,
             count: 100,
+            goal: isExclusive ? .ratio(2.5) : nil,
             subject: { count in
                 for _ in 0..<count {
                     guard case .acquired(let lock) = try file.tryLock(mode) else {
-                        throw CommandFailure(.busy, "somebody else holds '\(file.path)'")
+                        throw BenchError("somebody else holds '\(file.path)'")
                     }
                     try lock.release()
                 }
             },
-            floor: { count in
-                let directory = ground.directory.descriptor.rawValue
+            floor: Contestant("open, flock, close in C") { count in
                 try checkFloor("flock", unsafe hf_floor_lock(directory, "floor.lock", isExclusive, count))
             }
-        )
-        return BenchRow(
-            isExclusive ? "lock.exclusive" : "lock.shared",
-            measured,
-            floor: "open, flock, close in C",
-            goal: isExclusive ? .ratio(2.5) : nil
         )
     }
 }
@@ -39,37 +36,59 @@ enum LockRows {
 ///
 /// The floor of a lock is a process that waits in the kernel, in flock(2) without LOCK_NB, which cannot be given up at a
 /// deadline or by a cancelled task. That of a mutex is a bare futex, or for a holder's death a robust pthread mutex.
-enum HandoverRows {
+public enum HandoverRows {
+    private struct Comparison {
+        var subject = Measured()
+        var floor = Measured()
+    }
+
     private static let floor = "flock waiting in the kernel"
 
-    static func ofLocks(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        let measured = try handover(.holdfast, beside: .kernel, ground, effort)
-        return BenchRow("lock.handover", measured, floor: floor, goal: .nanoseconds(200_000))
+    /// From a `LockFile`'s release to its grant elsewhere.
+    public static func ofLocks(_ bench: Bench) throws -> BenchRow {
+        let measured = try handover(.holdfast, beside: .kernel, bench)
+        return BenchRow("lock.handover", measured.subject, floor: (floor, measured.floor), goal: .nanoseconds(200_000))
     }
 
-    static func ofMutexes(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        let measured = try handover(.mutex, beside: .futex, ground, effort)
-        return BenchRow("mutex.handover", measured, floor: "bare futex, from one process to another")
+    /// From a mutex's release to its grant elsewhere.
+    public static func ofMutexes(_ bench: Bench) throws -> BenchRow {
+        let measured = try handover(.mutex, beside: .futex, bench)
+        return BenchRow(
+            "mutex.handover",
+            measured.subject,
+            floor: ("bare futex, from one process to another", measured.floor)
+        )
     }
 
-    static func ofDeadLocks(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        let measured = try recovery(.holdfast, beside: .kernel, ground, effort)
-        return BenchRow("lock.recovery", measured, floor: floor, goal: .nanoseconds(1_000_000))
+    /// From the SIGKILL of a `LockFile`'s holder to its grant elsewhere.
+    public static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
+        let measured = try recovery(.holdfast, beside: .kernel, bench)
+        return BenchRow(
+            "lock.recovery",
+            measured.subject,
+            floor: (floor, measured.floor),
+            goal: .nanoseconds(1_000_000)
+        )
     }
 
-    static func ofDeadMutexes(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        let measured = try recovery(.mutex, beside: .pthread, ground, effort)
-        return BenchRow("mutex.recovery", measured, floor: "robust pthread mutex", goal: .nanoseconds(20_000_000))
+    /// From the SIGKILL of a mutex's holder to its grant elsewhere.
+    public static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
+        let measured = try recovery(.mutex, beside: .pthread, bench)
+        return BenchRow(
+            "mutex.recovery",
+            measured.subject,
+            floor: ("robust pthread mutex", measured.floor),
+            goal: .nanoseconds(20_000_000)
+        )
     }
 
     /// From the call that releases in one process to the grant in another.
     private static func handover(
         _ subject: LockImplementation,
         beside floor: LockImplementation,
-        _ ground: BenchGround,
-        _ effort: Effort
+        _ bench: Bench
     ) throws -> Comparison {
-        try compare(subject, beside: floor, ground, samples: effort.handovers) { lock, waiter, _ in
+        try compare(subject, beside: floor, bench.ground, samples: bench.effort.handovers) { lock, waiter, _ in
             let held = try lock.hold()
             try waiter.ask()
             Clock.sleep(milliseconds: 2)
@@ -83,10 +102,9 @@ enum HandoverRows {
     private static func recovery(
         _ subject: LockImplementation,
         beside floor: LockImplementation,
-        _ ground: BenchGround,
-        _ effort: Effort
+        _ bench: Bench
     ) throws -> Comparison {
-        try compare(subject, beside: floor, ground, samples: effort.recoveries) { _, waiter, startHolder in
+        try compare(subject, beside: floor, bench.ground, samples: bench.effort.recoveries) { _, waiter, startHolder in
             let holder = try startHolder()
             _ = try holder.answer()
             try waiter.ask()
@@ -125,27 +143,29 @@ enum HandoverRows {
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
-    static func idleWait(_ ground: BenchGround, _ effort: Effort) throws -> BenchRow {
-        let path = "\(ground.path)/idle.lock"
-        let floorPath = "\(ground.path)/idle-floor.lock"
-        let waiter = try Peer(.waiter, .holdfast, path, ground)
-        let floorWaiter = try Peer(.waiter, .kernel, floorPath, ground)
+    public static func idleWait(_ bench: Bench) throws -> BenchRow {
+        let path = "\(bench.ground.path)/idle.lock"
+        let floorPath = "\(bench.ground.path)/idle-floor.lock"
+        let waiter = try Peer(.waiter, .holdfast, path, bench.ground)
+        let floorWaiter = try Peer(.waiter, .kernel, floorPath, bench.ground)
         let held = try BenchLock(.holdfast, path).wait()
         let floorHeld = try BenchLock(.kernel, floorPath).wait()
         try waiter.ask()
         try floorWaiter.ask()
-        Clock.sleep(milliseconds: effort.idleMilliseconds)
+        Clock.sleep(milliseconds: bench.effort.idleMilliseconds)
         try held.release()
         try floorHeld.release()
-        let seconds = Double(effort.idleMilliseconds) / 1000
-        return BenchRow(
-            work: "lock.idleWait",
-            nanoseconds: Double(try waiter.answer().processorTime) / seconds,
-            spread: nil,
-            floor: "\(floor); per second of waiting",
-            floorNanoseconds: Double(try floorWaiter.answer().processorTime) / seconds,
-            goal: .nanoseconds(10_000_000),
-            isShare: true
+        let seconds = Double(bench.effort.idleMilliseconds) / 1000
+        var (measured, floors) = (Measured(), Measured())
+        measured.time.append(Double(try waiter.answer().processorTime) / seconds)
+        floors.time.append(Double(try floorWaiter.answer().processorTime) / seconds)
+        var row = BenchRow(
+            "lock.idleWait",
+            measured,
+            floor: ("\(floor); per second of waiting", floors),
+            goal: .nanoseconds(10_000_000)
         )
+        row.isShare = true
+        return row
     }
 }

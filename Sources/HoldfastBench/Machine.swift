@@ -12,14 +12,14 @@ internal import Darwin
 internal import Holdfast
 
 /// The mount that holds a path.
-struct Mount {
+public struct Mount: Sendable {
     /// For example `ext4`.
-    let type: String
+    public let type: String
     /// For example `/dev/vda1`.
-    let source: String
+    public let source: String
 
     /// By the longest mount point that the path begins with, and of equal ones the last, which covers the others.
-    init?(of path: String) {
+    public init?(of path: String) {
         guard let path = resolved(path), let table = readText("/proc/self/mountinfo") else { return nil }
         var best: (length: Int, type: String, source: String)?
         for line in table.split(separator: "\n") {
@@ -38,9 +38,17 @@ struct Mount {
     }
 }
 
-enum Machine {
+/// The machine, in words.
+public enum Machine {
     /// Two lines: the machine, and the file system that is measured.
-    static func heading(_ path: String, _ mount: Mount?, _ flushes: FlushCounter?) -> [String] {
+    ///
+    /// - Parameters:
+    ///   - program: What measures, with its version.
+    ///   - path: Where it measures.
+    ///   - mount: What is mounted there.
+    ///   - disk: What counts flushes there, nil if they cannot be counted.
+    /// - Returns: The lines.
+    public static func heading(_ program: String, _ path: String, _ mount: Mount?, _ disk: DiskCounter?) -> [String] {
         #if canImport(Darwin)
         let kernel = "Darwin"
         #else
@@ -52,13 +60,13 @@ enum Machine {
         #else
         let build = "optimised"
         #endif
-        let disk = flushes.map { flushes in
-            zip(flushes.disks, flushes.caches).map { "\($0) (\($1))" }.joined(separator: ", ")
+        let disks = disk.map { disk in
+            zip(disk.disks, disk.caches).map { "\($0) (\($1))" }.joined(separator: ", ")
         }
         return [
-            "holdfastctl \(Holdfastctl.version), \(build); \(kernel); \(processor), \(processors) processors",
-            "\(resolved(path) ?? path): \(mount?.type ?? "unknown file system") on \(disk ?? mount?.source ?? "an unknown device")"
-                + (flushes == nil ? ", whose flushes cannot be counted" : ""),
+            "\(program), \(build); \(kernel); \(processor), \(processors) processors",
+            "\(resolved(path) ?? path): \(mount?.type ?? "unknown file system") on \(disks ?? mount?.source ?? "an unknown device")"
+                + (disk == nil ? ", whose flushes cannot be counted" : ""),
         ]
     }
 
@@ -69,7 +77,7 @@ enum Machine {
 }
 
 /// The text of a small file of the system's, nil if it cannot be read.
-func readText(_ path: String) -> String? {
+public func readText(_ path: String) -> String? {
     guard let (directory, name) = try? Directory.resolve(path), let file = try? directory.open(name, .read) else {
         return nil
     }
@@ -89,7 +97,7 @@ func resolved(_ path: String) -> String? {
 
 extension String {
     /// Without white space at either end.
-    var trimmed: String {
+    package var trimmed: String {
         var text = self[...]
         while text.first?.isWhitespace == true { text.removeFirst() }
         while text.last?.isWhitespace == true { text.removeLast() }
