@@ -10,10 +10,10 @@ import Testing
 struct PIDFileScheduleTests {
     @Test("two are never inside at once, and nobody fails", arguments: PIDFileSchedules.allCases.filter(\.isSound))
     func sound(schedules: PIDFileSchedules) throws {
-        let report = try schedules.explore(limit: 15_000)
+        let report = try schedules.explore(limit: 8_000)
         print("\(schedules.rawValue): \(report)")
         #expect(report.violation == nil, "\(report)")
-        #expect(report.states >= 15_000 || report.isExhaustive, "\(report)")
+        #expect(report.states >= 8_000 || report.isExhaustive, "\(report)")
         #expect(report.ends > 0, "\(report)")
     }
 
