@@ -27,7 +27,7 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
     /// Explores every schedule, up to so many states.
     ///
     /// The creator is inside until the end; the releaser is inside, and leaves.
-    package func explore(limit: Int = .max) throws -> ScheduleReport {
+    package func explore(limit: Int = .max, onProgress: @escaping (Int) -> Void = { _ in }) throws -> ScheduleReport {
         let processes = [
             ScheduledProcess("cleaner 1") { try clean($0.directory) },
             ScheduledProcess("cleaner 2") { try clean($0.directory) },
@@ -51,6 +51,8 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
         } judgingEnd: { names in
             let left = names.filter { ![".service.pid.guard", "service.pid"].contains($0) }
             return left.isEmpty ? nil : "\(left) is left behind"
+        } onProgress: {
+            onProgress($0)
         }
     }
 
@@ -78,7 +80,9 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
             for _ in 1...2 where try file.create() {
                 if !releases { return life.stayInside() }
                 life.beInside()
-                return try life.directory.unlink(Self.name)
+                // A cleaner may have taken it away.
+                try? life.directory.unlink(Self.name)
+                return
             }
         }
     }

@@ -33,7 +33,10 @@ struct SchedulesCommand: ParsableCommand {
     func run() throws {
         var isAsExpected = true
         for schedules in selected {
-            let report = try schedules.explore(limit: states)
+            let report = try schedules.explore(limit: states) { states in
+                print("\(schedules.rawValue): \(states) states so far")
+                fflush(nil)
+            }
             let verdict = (report.violation == nil) == schedules.isSound ? "as expected" : "NOT as expected"
             print("\(schedules.rawValue): \(verdict): \(report)")
             fflush(nil)

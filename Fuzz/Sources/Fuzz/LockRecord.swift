@@ -17,18 +17,14 @@ func fuzzLockRecord(_ input: [UInt8], _ choice: FuzzChoice) throws {
     let family: LockFile.Family = choice.contains(.variantA) ? .openFileDescription : .flock
     let file = try LockFile(FileName("a.lock")!, in: fileSystem.directory(), family: family)
     let status = Result { () throws(LockError) in try file.status() }
-    _ = "\(status)"
+    if case .failure(let error) = status { _ = error.description }
     check(fileSystem.contents(of: "/a.lock") == bytes, "a look changes nothing")
     guard choice.contains(.changing) else { return }
     do throws(LockError) {
         switch try file.tryLock() {
         case .acquired(let lock):
-            let token = lock.token
             try lock.release()
             guard case .free = try file.status() else { fatalError("released and not free") }
-            guard case .acquired(let next) = try file.tryLock() else { fatalError("free and not to be had") }
-            check(token.map { $0 < next.token! } ?? true, "tokens grow")
-            try next.release()
         case .busy: check(fileSystem.contents(of: "/a.lock") == bytes, "who does not get it changes nothing")
         }
     } catch {

@@ -70,7 +70,8 @@ extension CrashGraph {
             let other = others.keys.sorted()[Int(random.next() % UInt64(others.count))]
             return Array(log.base[other].bytes[offset..<offset + count])
         }
-        return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        let words = (0..<(count + 7) / 8).map { _ in random.next() }
+        return unsafe words.withUnsafeBytes { unsafe [UInt8]($0.prefix(count)) }
     }
 }
 

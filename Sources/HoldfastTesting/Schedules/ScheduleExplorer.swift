@@ -77,6 +77,7 @@ package struct ScheduleExplorer {
     private let processes: [ScheduledProcess]
     private let limit: Int
     private let judgeEnd: ([String]) -> String?
+    private let onProgress: (Int) -> Void
 
     private var lives: [Life] = []
     private var known: [LifeKey: Int] = [:]
@@ -114,13 +115,15 @@ package struct ScheduleExplorer {
     ///   - limit: After so many states it stops.
     ///   - prepare: What is there before.
     ///   - judgeEnd: Given the names that are left when all have come to their ends; returns what is wrong with them.
+    ///   - onProgress: Called now and then with the number of states so far.
     package static func explore(
         _ processes: [ScheduledProcess],
         limit: Int = .max,
         preparing prepare: (SimulatedFileSystem) throws -> Void,
-        judgingEnd judgeEnd: @escaping ([String]) -> String? = { _ in nil }
+        judgingEnd judgeEnd: @escaping ([String]) -> String? = { _ in nil },
+        onProgress: @escaping (Int) -> Void = { _ in }
     ) throws -> ScheduleReport {
-        var explorer = ScheduleExplorer(processes: processes, limit: limit, judgeEnd: judgeEnd)
+        var explorer = ScheduleExplorer(processes, limit, judgeEnd, onProgress)
         let fileSystem = SimulatedFileSystem()
         // One time for all: the order of calls must not show in anything but what it changes.
         fileSystem.changesPerTick = 1 << 40
@@ -129,10 +132,16 @@ package struct ScheduleExplorer {
         return explorer.report
     }
 
-    private init(processes: [ScheduledProcess], limit: Int, judgeEnd: @escaping ([String]) -> String?) {
+    private init(
+        _ processes: [ScheduledProcess],
+        _ limit: Int,
+        _ judgeEnd: @escaping ([String]) -> String?,
+        _ onProgress: @escaping (Int) -> Void
+    ) {
         self.processes = processes
         self.limit = limit
         self.judgeEnd = judgeEnd
+        self.onProgress = onProgress
     }
 
     private mutating func walk(from start: SimulatedState) {
@@ -239,6 +248,7 @@ package struct ScheduleExplorer {
         moment.files.hashVisible(into: &hasher)
         if !seen.insert(hasher.finalize()).inserted { return false }
         report.states += 1
+        if report.states % 250_000 == 0 { onProgress(report.states) }
         if isEnd(moment) { report.ends += 1 }
         return true
     }
