@@ -66,6 +66,10 @@ static int failed(int code) {
 }
 
 struct peer_lmdb *peer_lmdb_open(const char *path, int flushes) {
+    if (peer_lmdb_version() == NULL) {
+        peer_failed("LMDB", "it cannot be loaded");
+        return NULL;
+    }
     struct peer_lmdb *database = calloc(1, sizeof *database);
     MDB_txn *transaction = NULL;
     int code = -1;

@@ -67,6 +67,10 @@ static int prepare(struct peer_sqlite *database, const char *text, sqlite3_stmt 
 }
 
 struct peer_sqlite *peer_sqlite_open(const char *path, const char *journal, int flushes) {
+    if (peer_sqlite_version() == NULL) {
+        peer_failed("SQLite", "it cannot be loaded");
+        return NULL;
+    }
     struct peer_sqlite *database = calloc(1, sizeof *database);
     char settings[256];
     snprintf(settings, sizeof settings,

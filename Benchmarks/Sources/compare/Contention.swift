@@ -50,25 +50,33 @@ enum Contention {
 
 enum Threads {
     /// Runs the body on so many threads, with their numbers, and waits for them all.
-    static func run(_ count: Int, _ body: (Int) throws -> Void) throws {
+    ///
+    /// - Parameters:
+    ///   - count: How many threads.
+    ///   - meanwhile: Runs on this thread when all are started.
+    ///   - body: What each does.
+    static func run(
+        _ count: Int,
+        meanwhile: () throws -> Void = {},
+        _ body: @escaping (Int) throws -> Void
+    ) throws {
         let failure = Failure()
-        withoutActuallyEscaping(body) { body in
-            let work = Unchecked(body: body)
-            let group = DispatchGroup()
-            for index in 0..<count {
-                group.enter()
-                let thread = Thread {
-                    do {
-                        try work.body(index)
-                    } catch {
-                        failure.error.withLock { $0 = error }
-                    }
-                    group.leave()
+        let work = Unchecked(body: body)
+        let group = DispatchGroup()
+        for index in 0..<count {
+            group.enter()
+            let thread = Thread {
+                do {
+                    try work.body(index)
+                } catch {
+                    failure.error.withLock { $0 = error }
                 }
-                thread.start()
+                group.leave()
             }
-            group.wait()
+            thread.start()
         }
+        try meanwhile()
+        group.wait()
         if let error = failure.error.withLock({ $0 }) { throw error }
     }
 

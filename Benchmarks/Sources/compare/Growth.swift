@@ -256,13 +256,14 @@ extension Threads {
         throws -> UInt64
     {
         var start: UInt64 = 0
-        try run(count + 1) { index in
-            if index < count { return try cycle() }
+        // Released by the thread that took it, as a pthread mutex must be.
+        let meanwhile = {
             // Longer than it takes to start them all and to go to sleep.
             Clock.sleep(milliseconds: 2 + count / 8)
             start = Clock.now
             try release()
         }
+        try run(count, meanwhile: meanwhile) { _ in try cycle() }
         return Clock.now - start
     }
 }

@@ -85,17 +85,26 @@ struct Report: Encodable {
     private func cells(_ row: ReportRow) -> [[String]] {
         let row = row.row
         return ([row.floor, row.subject] + row.peers).enumerated().map { index, entry in
-            [
+            let ofFloor = row.floor.nanoseconds > 0 ? entry.nanoseconds / row.floor.nanoseconds : nil
+            let ofSubject = row.subject.nanoseconds > 0 ? entry.nanoseconds / row.subject.nanoseconds : nil
+            let cells: [String] = [
                 index == 0 ? "floor: \(entry.name)" : entry.name,
-                BenchTable.duration(entry.nanoseconds),
-                entry.spread.map { "±\(BenchTable.decimal($0 * 100, 0)) %" } ?? "",
-                row.floor.nanoseconds > 0 ? "\(BenchTable.decimal(entry.nanoseconds / row.floor.nanoseconds, 2))×" : "",
-                row.subject.nanoseconds > 0
-                    ? "\(BenchTable.decimal(entry.nanoseconds / row.subject.nanoseconds, 2))×" : "",
-                row.countsFlushes ? entry.writing.flushes.map { BenchTable.decimal($0, 2) } ?? "not available" : "",
-                row.countsFlushes ? entry.writing.bytesWritten.map { Self.bytes($0) } ?? "not available" : "",
+                BenchTable.duration(entry.nanoseconds), Self.percent(entry.spread), Self.times(ofFloor),
+                Self.times(ofSubject), Self.written(row, entry.writing.flushes) { BenchTable.decimal($0, 2) },
+                Self.written(row, entry.writing.bytesWritten) { Self.bytes($0) },
             ]
+            return cells
         }
+    }
+
+    private static func percent(_ part: Double?) -> String {
+        part.map { "±\(BenchTable.decimal($0 * 100, 0)) %" } ?? ""
+    }
+
+    private static func times(_ ratio: Double?) -> String { ratio.map { "\(BenchTable.decimal($0, 2))×" } ?? "" }
+
+    private static func written(_ row: BenchRow, _ value: Double?, _ text: (Double) -> String) -> String {
+        row.countsFlushes ? value.map(text) ?? "not available" : ""
     }
 
     static func bytes(_ count: Double) -> String {
@@ -131,15 +140,13 @@ struct Report: Encodable {
         text += "|---|---|---|---|---|---|---|---|---|\n"
         for row in rows {
             let (subject, floor) = (row.row.subject, row.row.floor)
-            let cells = [
-                "`\(row.row.work)`", BenchTable.duration(subject.nanoseconds),
-                subject.spread.map { "±\(BenchTable.decimal($0 * 100, 0)) %" } ?? "",
-                "\(BenchTable.duration(floor.nanoseconds)): \(floor.name)",
-                row.row.ratio.map { "\(BenchTable.decimal($0, 2))×" } ?? "",
-                row.bestPeer.map { "\(BenchTable.duration($0.nanoseconds)): \($0.name)" } ?? "",
-                row.timesBestPeer.map { "\(BenchTable.decimal($0, 2))×" } ?? "",
-                row.row.countsFlushes ? subject.writing.flushes.map { BenchTable.decimal($0, 2) } ?? "" : "",
-                row.row.countsFlushes ? subject.writing.bytesWritten.map { Self.bytes($0) } ?? "" : "",
+            let best = row.bestPeer.map { "\(BenchTable.duration($0.nanoseconds)): \($0.name)" }
+            let cells: [String] = [
+                "`\(row.row.work)`", BenchTable.duration(subject.nanoseconds), Self.percent(subject.spread),
+                "\(BenchTable.duration(floor.nanoseconds)): \(floor.name)", Self.times(row.row.ratio),
+                best ?? "", Self.times(row.timesBestPeer),
+                Self.written(row.row, subject.writing.flushes) { BenchTable.decimal($0, 2) },
+                Self.written(row.row, subject.writing.bytesWritten) { Self.bytes($0) },
             ]
             text += "| \(cells.joined(separator: " | ")) |\n"
         }
