@@ -43,6 +43,7 @@ extension Bench {
         Work("state.save.two-slot.4KiB") { try StateRows.saveInPlace("4KiB", length: 4 << 10, $0) },
         Work("state.save.two-slot.64KiB") { try StateRows.saveInPlace("64KiB", length: 64 << 10, $0) },
         Work("state.save.two-slot.1MiB") { try StateRows.saveInPlace("1MiB", length: 1 << 20, $0) },
+        Work("state.savers.64") { try SaverRows.besideOne(tasks: 64, $0) },
         Work("state.read.unchanged") { try StateRows.readUnchanged($0) },
         Work("state.load.4KiB") { try StateRows.load($0) },
         Work("checksum.4KiB") { try StateRows.checksum("4KiB", length: 4 << 10, $0) },

@@ -47,22 +47,53 @@ public final class Bench {
         count: Int,
         goal: Goal? = nil,
         countsFlushes: Bool = false,
-        subject: @escaping (Int) throws -> Void,
+        subject: Contestant,
         floor: Contestant
     ) throws -> BenchRow {
         let others = try peers(work)
-        let measured = try Harness(effort, seconds: seconds, disk: countsFlushes ? disk : nil).run(
-            [floor, Contestant("Holdfast", subject)] + others,
-            count: count
-        )
+        let contestants = [floor, subject] + others
+        let harness = Harness(effort, seconds: seconds, disk: countsFlushes ? disk : nil)
+        return row(work, contestants, try harness.run(contestants, count: count), goal, countsFlushes)
+    }
+
+    /// Measures what happens once, now and then: takes so many samples of each in turns, within a few seconds.
+    ///
+    /// - Parameters:
+    ///   - work: The name of the work.
+    ///   - contestants: The floor and Holdfast.
+    ///   - goal: What it should reach.
+    ///   - samples: How many, if there is time.
+    /// - Returns: The row.
+    /// - Throws: What one of them threw.
+    func row(_ work: String, _ contestants: [Contestant], goal: Goal?, samples: Int) throws -> BenchRow {
+        let all = contestants + (try peers(work))
+        var measured = all.map { _ in Measured() }
+        let warmUp = 3
+        let end = Clock.now + 2_500_000_000 * UInt64(all.count)
+        for index in 0..<(min(samples, effort.rounds ?? samples) + warmUp) where index < warmUp + 3 || Clock.now < end {
+            for (one, contestant) in all.enumerated() {
+                let time = try contestant.time(1)
+                if index >= warmUp { measured[one].time.append(Double(time)) }
+            }
+        }
+        return row(work, all, measured, goal, false)
+    }
+
+    private func row(
+        _ work: String,
+        _ contestants: [Contestant],
+        _ measured: [Measured],
+        _ goal: Goal?,
+        _ countsFlushes: Bool
+    ) -> BenchRow {
         var row = BenchRow(
             work,
             measured[1],
-            floor: (floor.name, measured[0]),
+            floor: (contestants[0].name, measured[0]),
             goal: goal,
             countsFlushes: countsFlushes
         )
-        row.peers = zip(others, measured[2...]).map { BenchRow.Entry($0.name, $1) }
+        row.peers = zip(contestants, measured).dropFirst(2).map { BenchRow.Entry($0.name, $1) }
         return row
     }
 }

@@ -101,6 +101,7 @@ struct BenchLock: Sendable {
     private let kind: Kind
     private let directory: Directory
     private let name: FileName
+    var path: String { directory.path(of: name) }
 
     init(_ implementation: LockImplementation, _ path: String) throws {
         (directory, name) = try Directory.resolve(path)

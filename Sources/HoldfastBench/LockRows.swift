@@ -17,7 +17,7 @@ public enum LockRows {
             seconds: 1.5,
             count: 100,
             goal: isExclusive ? .ratio(2.5) : nil,
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 for _ in 0..<count {
                     guard case .acquired(let lock) = try file.tryLock(mode) else {
                         throw BenchError("somebody else holds '\(file.path)'")
@@ -30,6 +30,28 @@ public enum LockRows {
             }
         )
     }
+
+    /// A `PIDFile`, which is made and removed each time.
+    public static func pidFile(_ bench: Bench) throws -> BenchRow {
+        let file = try PIDFile("\(bench.ground.path)/service.pid")
+        let directory = bench.ground.directory.descriptor.rawValue
+        return try bench.row(
+            "lock.pid-file",
+            seconds: 3,
+            count: 5,
+            subject: Contestant("Holdfast") { count in
+                for _ in 0..<count {
+                    guard case .acquired(let lock) = try file.tryLock() else {
+                        throw BenchError("somebody else holds '\(file.path)'")
+                    }
+                    try lock.release()
+                }
+            },
+            floor: Contestant("open, write, fsync, flock, unlink in C") { count in
+                try checkFloor("flock", unsafe hf_floor_pid_file(directory, "floor.pid", count))
+            }
+        )
+    }
 }
 
 /// From one process to another.
@@ -37,109 +59,99 @@ public enum LockRows {
 /// The floor of a lock is a process that waits in the kernel, in flock(2) without LOCK_NB, which cannot be given up at a
 /// deadline or by a cancelled task. That of a mutex is a bare futex, or for a holder's death a robust pthread mutex.
 public enum HandoverRows {
-    private struct Comparison {
-        var subject = Measured()
-        var floor = Measured()
-    }
-
     private static let floor = "flock waiting in the kernel"
 
     /// From a `LockFile`'s release to its grant elsewhere.
     public static func ofLocks(_ bench: Bench) throws -> BenchRow {
-        let measured = try handover(.holdfast, beside: .kernel, bench)
-        return BenchRow("lock.handover", measured.subject, floor: (floor, measured.floor), goal: .nanoseconds(200_000))
+        try handover("lock.handover", .holdfast, beside: .kernel, floor, goal: .nanoseconds(200_000), bench)
     }
 
     /// From a mutex's release to its grant elsewhere.
     public static func ofMutexes(_ bench: Bench) throws -> BenchRow {
-        let measured = try handover(.mutex, beside: .futex, bench)
-        return BenchRow(
-            "mutex.handover",
-            measured.subject,
-            floor: ("bare futex, from one process to another", measured.floor)
-        )
+        try handover("mutex.handover", .mutex, beside: .futex, "bare futex, from one process to another", bench)
     }
 
     /// From the SIGKILL of a `LockFile`'s holder to its grant elsewhere.
     public static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
-        let measured = try recovery(.holdfast, beside: .kernel, bench)
-        return BenchRow(
-            "lock.recovery",
-            measured.subject,
-            floor: (floor, measured.floor),
-            goal: .nanoseconds(1_000_000)
-        )
+        try recovery("lock.recovery", .holdfast, beside: .kernel, floor, goal: .nanoseconds(1_000_000), bench)
     }
 
     /// From the SIGKILL of a mutex's holder to its grant elsewhere.
     public static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
-        let measured = try recovery(.mutex, beside: .pthread, bench)
-        return BenchRow(
+        try recovery(
             "mutex.recovery",
-            measured.subject,
-            floor: ("robust pthread mutex", measured.floor),
-            goal: .nanoseconds(20_000_000)
+            .mutex,
+            beside: .pthread,
+            "robust pthread mutex",
+            goal: .nanoseconds(20_000_000),
+            bench
         )
     }
 
     /// From the call that releases in one process to the grant in another.
     private static func handover(
+        _ work: String,
         _ subject: LockImplementation,
         beside floor: LockImplementation,
+        _ floorName: String,
+        goal: Goal? = nil,
         _ bench: Bench
-    ) throws -> Comparison {
-        try compare(subject, beside: floor, bench.ground, samples: bench.effort.handovers) { lock, waiter, _ in
-            let held = try lock.hold()
-            try waiter.ask()
-            Clock.sleep(milliseconds: 2)
-            let released = Clock.now
-            try held.release()
-            return try waiter.answer().granted &- released
+    ) throws -> BenchRow {
+        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
+            let (lock, waiter) = try makeSide(implementation, bench.ground)
+            return Contestant.timingItself(
+                name,
+                { _ in
+                    let held = try lock.hold()
+                    try waiter.ask()
+                    Clock.sleep(milliseconds: 2)
+                    let released = Clock.now
+                    try held.release()
+                    return try waiter.answer().granted &- released
+                }
+            )
         }
+        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
+        return try bench.row(work, sides, goal: goal, samples: bench.effort.handovers)
     }
 
     /// From the SIGKILL of the holder to the grant in another process.
     private static func recovery(
+        _ work: String,
         _ subject: LockImplementation,
         beside floor: LockImplementation,
+        _ floorName: String,
+        goal: Goal,
         _ bench: Bench
-    ) throws -> Comparison {
-        try compare(subject, beside: floor, bench.ground, samples: bench.effort.recoveries) { _, waiter, startHolder in
-            let holder = try startHolder()
-            _ = try holder.answer()
-            try waiter.ask()
-            Clock.sleep(milliseconds: 3)
-            let crashed = holder.crash()
-            return try waiter.answer().granted &- crashed
+    ) throws -> BenchRow {
+        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
+            let (lock, waiter) = try makeSide(implementation, bench.ground)
+            return Contestant.timingItself(
+                name,
+                { _ in
+                    // The lock stays open here meanwhile.
+                    let holder = try Peer(.holder, implementation, lock.path, bench.ground)
+                    _ = try holder.answer()
+                    try waiter.ask()
+                    Clock.sleep(milliseconds: 3)
+                    let crashed = holder.crash()
+                    return try waiter.answer().granted &- crashed
+                }
+            )
         }
+        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
+        return try bench.row(work, sides, goal: goal, samples: bench.effort.recoveries)
     }
 
-    /// Takes samples of both kinds in turns, each with a waiting process of its own.
-    private static func compare(
-        _ subject: LockImplementation,
-        beside floor: LockImplementation,
-        _ ground: BenchGround,
-        samples: Int,
-        _ sample: @escaping (BenchLock, Peer, () throws -> Peer) throws -> UInt64
-    ) throws -> Comparison {
-        func side(_ implementation: LockImplementation) throws -> () throws -> UInt64 {
-            let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
-            // Before the other process: it finds what it maps made.
-            let lock = try BenchLock(implementation, path)
-            let waiter = try Peer(.waiter, implementation, path, ground)
-            return { try sample(lock, waiter) { try Peer(.holder, implementation, path, ground) } }
-        }
-        let (subject, floor) = (try side(subject), try side(floor))
-        var result = Comparison()
-        let warmUp = 3
-        let end = Clock.now + 5_000_000_000
-        for index in 0..<(samples + warmUp) where index < warmUp + 3 || Clock.now < end {
-            let (floorTime, time) = (try floor(), try subject())
-            if index < warmUp { continue }
-            result.floor.time.append(Double(floorTime))
-            result.subject.time.append(Double(time))
-        }
-        return result
+    /// A lock, and another process that waits for it.
+    private static func makeSide(
+        _ implementation: LockImplementation,
+        _ ground: BenchGround
+    ) throws -> (BenchLock, Peer) {
+        let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
+        // Before the other process: it finds what it maps made.
+        let lock = try BenchLock(implementation, path)
+        return (lock, try Peer(.waiter, implementation, path, ground))
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.

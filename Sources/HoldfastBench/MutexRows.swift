@@ -67,7 +67,7 @@ public enum MutexRows {
             seconds: 1,
             count: count,
             goal: goal,
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 // A variable of its own stays in a register: the floor writes nothing else to memory either.
                 var last = newest
                 for _ in 0..<count { try mutex.withLock { last = $0.token } }
@@ -105,9 +105,11 @@ public final class FloorPage: Sendable {
     /// Takes and releases a robust pthread mutex.
     public func lockAndUnlock(_ count: Int) throws { try check(unsafe hf_floor_mutex(page, count)) }
 
-    func lock() throws { try check(unsafe hf_floor_mutex_lock(page)) }
+    /// Takes it.
+    public func lock() throws { try check(unsafe hf_floor_mutex_lock(page)) }
 
-    func unlock() throws { try check(unsafe hf_floor_mutex_unlock(page)) }
+    /// Releases it.
+    public func unlock() throws { try check(unsafe hf_floor_mutex_unlock(page)) }
 
     /// Counts up what a mutex guards.
     @discardableResult

@@ -20,6 +20,7 @@ public enum StateRows {
         length: Int,
         _ durability: Durability = .powerLoss,
         goal: Goal? = nil,
+        seconds: Double = 6,
         _ bench: Bench
     ) throws -> BenchRow {
         let isDurable = durability == .powerLoss
@@ -31,11 +32,11 @@ public enum StateRows {
         let floor = isDurable ? "open, write, fsync, rename, fsync of the directory in C" : "open, write, rename in C"
         return try bench.row(
             "state.save.replace.\(name)\(isDurable ? "" : ".processCrash")",
-            seconds: isDurable ? 6 : 2,
+            seconds: isDurable ? seconds : 2,
             count: isDurable ? 5 : 20,
             goal: goal,
             countsFlushes: isDurable,
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 for _ in 0..<count { try file.save(payload, durability: durability) }
             },
             floor: Contestant(floor) { count in
@@ -58,7 +59,8 @@ public enum StateRows {
     /// Saves in place.
     ///
     /// The floor overwrites a file of its own by as many bytes as Holdfast writes, header and payload.
-    public static func saveInPlace(_ name: String, length: Int, _ bench: Bench) throws -> BenchRow {
+    public static func saveInPlace(_ name: String, length: Int, seconds: Double = 4, _ bench: Bench) throws -> BenchRow
+    {
         let payload = somePayload(length)
         let options = StateOptions(strategy: .twoSlot)
         let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/slots.\(name)", options: options)
@@ -66,11 +68,11 @@ public enum StateRows {
         let floor = try SlotFloor(bench, "floor.\(name)", length: length)
         return try bench.row(
             "state.save.two-slot.\(name)",
-            seconds: 4,
+            seconds: seconds,
             count: 10,
             goal: .ratio(1.1),
             countsFlushes: true,
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 for _ in 0..<count { try file.save(payload) }
             },
             floor: Contestant("pwrite, fdatasync in C", floor.save)
@@ -90,7 +92,7 @@ public enum StateRows {
             seconds: 0.5,
             count: 10_000,
             goal: .nanoseconds(10),
-            subject: { count in sum &+= try reader.read(count) },
+            subject: Contestant("Holdfast") { count in sum &+= try reader.read(count) },
             floor: Contestant("an atomic load in C") { count in _ = unsafe hf_floor_read_word(&word, count) }
         )
         guard sum.isMultiple(of: 42) else { throw BenchError("a read gave another value than was saved") }
@@ -129,20 +131,16 @@ public enum StateRows {
     public static func load(_ bench: Bench) throws -> BenchRow {
         let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/loaded.state")
         try file.save(somePayload(4 << 10), durability: .processCrash)
-        let length = 128 + 4 << 10
-        var buffer = [UInt8](repeating: 0, count: length)
-        let directory = bench.ground.directory.descriptor.rawValue
+        let floor = try LoadFloor(bench, "floor-loaded.state", length: 128 + 4096)
         return try bench.row(
             "state.load.4KiB",
             seconds: 1.5,
             count: 100,
             goal: .ratio(1.5),
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 for _ in 0..<count { _ = try file.load() }
             },
-            floor: Contestant("open, fstat, read, close in C") { count in
-                try checkFloor("load", unsafe hf_floor_load(directory, "loaded.state", &buffer, length, count))
-            }
+            floor: Contestant("open, fstat, read, close in C", floor.load)
         )
     }
 
@@ -154,7 +152,7 @@ public enum StateRows {
             "checksum.\(name)",
             seconds: 0.5,
             count: max(4, (1 << 20) / length),
-            subject: { count in
+            subject: Contestant("Holdfast") { count in
                 for _ in 0..<count {
                     var checksum = Checksum()
                     unsafe bytes.withUnsafeBytes { unsafe checksum.update($0) }
@@ -170,6 +168,30 @@ public enum StateRows {
 /// Bytes that do not compress.
 public func somePayload(_ length: Int) -> [UInt8] {
     (0..<length).map { _ in UInt8.random(in: .min ... .max) }
+}
+
+/// The floor of a load.
+public final class LoadFloor {
+    private let directory: Directory
+    private let name: String
+    private var buffer: [UInt8]
+
+    /// Makes a file of so many bytes.
+    public init(_ bench: Bench, _ name: String, length: Int) throws {
+        directory = bench.ground.directory
+        self.name = name
+        buffer = somePayload(length)
+        try checkFloor(
+            "save",
+            unsafe hf_floor_save(directory.descriptor.rawValue, name, "\(name).tmp", buffer, length, false, 1)
+        )
+    }
+
+    /// Opens, reads and closes it so many times.
+    public func load(_ count: Int) throws {
+        let length = buffer.count
+        try checkFloor("load", unsafe hf_floor_load(directory.descriptor.rawValue, name, &buffer, length, count))
+    }
 }
 
 /// The floor of a durable save in place: a file of two slots that are overwritten in turns.
