@@ -184,6 +184,27 @@ extension ReplaceEngine {
         }
     }
 
+    /// Keeps the target's state as the previous copy, in a file of its own, since the target is not an ordinary one.
+    func keepPrevious(
+        _ payload: [UInt8],
+        _ target: TargetState,
+        _ request: SaveRequest
+    ) throws(StateError) {
+        let copy = names.temporary()
+        do throws(SystemError) {
+            let flushes = request.durability == .powerLoss
+            _ = try write(copy, payload, target.header, target.metadata, flushes, .frame)
+            do throws(SystemError) {
+                try directory.rename(copy, to: names.previous, replacing: true)
+            } catch {
+                try? directory.unlink(copy)
+                throw error
+            }
+        } catch {
+            throw StateError(.notSaved, request.operation, path: path, cause: error)
+        }
+    }
+
     /// The rename.
     ///
     /// One that failed and yet happened, as over a network, counts as done.

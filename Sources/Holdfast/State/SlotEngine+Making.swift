@@ -122,16 +122,15 @@ extension SlotEngine {
     ) throws -> Commit? {
         let fileLock = try files.lock(request.operation, deadline: request.deadline)
         let commit = try withFile(request) { file, lock in
-            let base = try base(request, file, lock, wantsPayload: wantsPayload)
+            let base = try base(request, file, lock, wantsPayload: wantsPayload || options.keepsPrevious)
             try files.check(request, against: base.header)
             let payload = try body(StoredPayload(schema: base.header.schema, bytes: base.payload))
             try files.checkLength(payload, request)
             let header = try header(after: base.header, base.published, payload, request)
             let target = try target(base, file, request)
+            if options.keepsPrevious { try files.keepPrevious(base.payload, target, request) }
             return try replace(target, by: payload, header, as: .frame, lock, request)
         }
-        // A copy that was kept before the file had two slots is older than the state before this one.
-        if commit != nil { try? files.directory.unlink(names.previous) }
         try? fileLock.release()
         return commit
     }
