@@ -6,7 +6,7 @@ internal import Holdfast
 
 /// A worker process of a run of `state`.
 struct StateWorker {
-    /// Of 1000 updates of a kind that is converted, how many are conversions.
+    /// Of 1000 updates of a kind that is converted, before how many, besides the first, it is converted.
     private static let conversions: UInt64 = 30
 
     private let plan: StatePlan
@@ -41,12 +41,14 @@ struct StateWorker {
         let found = try file.load().counts[slot]
         check(found, isAtLeast: told.load(), atMost: told.load() + 1)
         told.store(found)
+        var isFirst = true
         while !isOver {
             do {
-                if plan.kind == .converted, chance.happens(Self.conversions) {
+                if plan.kind == .converted, isFirst || chance.happens(Self.conversions) {
                     let strategy: StateStrategy = chance.happens(500) ? .twoSlot : .replace
                     if try file.convert(to: strategy) != nil { page[.conversions].add() }
                 }
+                isFirst = false
                 try update(slot, told)
             } catch {
                 report(error)

@@ -30,19 +30,23 @@ struct MutexStressTests {
 
     @Test("who is stopped while he holds is not robbed")
     func aStopIsNoDeath() async throws {
-        let run = try await MutexStressRun.mutex(
-            "--mutex",
-            "arena",
-            "--mutexes",
-            "1",
-            "--stops",
-            "100",
-            "--kill-interval",
-            "10000",
-            "--seconds",
-            "4"
-        )
-        #expect(run.stopsInside > 0)
-        #expect(run.problems == [])
+        // On a busy machine a run may have had no such stop.
+        for _ in 0..<10 {
+            let run = try await MutexStressRun.mutex(
+                "--mutex",
+                "arena",
+                "--mutexes",
+                "1",
+                "--stops",
+                "100",
+                "--kill-interval",
+                "10000",
+                "--seconds",
+                "4"
+            )
+            #expect(run.problems == [])
+            if run.stopsInside > 0 { return }
+        }
+        Issue.record("nobody was stopped inside")
     }
 }

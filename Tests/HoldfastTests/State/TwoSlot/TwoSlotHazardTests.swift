@@ -326,30 +326,33 @@ struct TwoSlotHazardProcessTests {
 
     @Test("an awaited save gives up at its deadline, whatever is before it in the queue")
     func deadlineInQueue() async throws {
-        let state = try counter()
-        try await state.save(1)
-        let (entered, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-        let holder = try counter()
-        Thread.detachNewThread {
-            _ = try? holder.update { _ in
-                entered.signal()
-                // Without a deadline in the queue nobody else would end the test.
-                _ = release.wait(timeout: .now() + 60)
-            }
-        }
-        await withCheckedContinuation { continuation in
+        // A process of its own: in the pool of this one other tests block the threads.
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            let state = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot))
+            try await state.save([1])
+            let (entered, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
             Thread.detachNewThread {
-                entered.wait()
-                continuation.resume()
+                let holder = try? StateFile<[UInt8]>(path: path)
+                _ = try? holder?.update { _ in
+                    entered.signal()
+                    // Without a deadline in the queue nobody else would end the test.
+                    _ = release.wait(timeout: .now() + 60)
+                }
             }
+            await withCheckedContinuation { continuation in
+                Thread.detachNewThread {
+                    entered.wait()
+                    continuation.resume()
+                }
+            }
+            let patient = Task { try await state.save([2]) }
+            // Alone in the queue it would have its turn, and the lock's deadline.
+            try await Task.sleep(for: .milliseconds(300))
+            let outcome = await Task { try await state.save([3], deadline: .now + .milliseconds(10)) }.result
+            release.signal()
+            #expect(throws: StateError.self) { try outcome.get() }
+            #expect(try await patient.value.generation == 3)
         }
-        let patient = Task { try await state.save(2) }
-        // Alone in the queue it would have its turn, and the lock's deadline.
-        try await Task.sleep(for: .milliseconds(300))
-        let outcome = await Task { try await state.save(3, deadline: .now + .milliseconds(10)) }.result
-        release.signal()
-        #expect(throws: StateError.self) { try outcome.get() }
-        #expect(try await patient.value.generation == 3)
     }
 
     @Test("state files of one path are opened and closed by many threads")
