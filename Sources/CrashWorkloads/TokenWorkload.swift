@@ -40,6 +40,8 @@ package struct TokenWorkload {
                 run.fileSystem.faults = .none
             },
             recovery: { run in
+                // docs/limits.md: whose flush failed died before it could tell, and nobody else sees that it had failed.
+                if failingFlush != nil, run.crashes.first == .process, run.crashes.contains(.power) { return }
                 let given = run.notes.max() ?? 0
                 let (first, limit) = try reserve(run)
                 if first < given {

@@ -50,6 +50,7 @@ struct CrashWorkloadTests {
     @Test("tokens repeat after a power cut if the flush of the directory had failed when the guard was new")
     func failedFlushOfDirectory() throws {
         let workload = TokenWorkload(before: 0, blocks: 3, failingFlush: 2)
-        #expect(try workload.explore(CrashExplorer()).kinds == [.repeated])
+        let report = try workload.explore(CrashExplorer())
+        #expect(report.kinds.contains(.repeated), "\(report)")
     }
 }
