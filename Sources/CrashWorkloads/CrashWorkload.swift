@@ -190,10 +190,10 @@ extension CrashWorkload {
                 try TokenWorkload(before: 0, blocks: 3, failingFlush: 1).explore($0)
             },
             CrashWorkload("tokens/failed-flush-of-read") {
-                try TokenWorkload(before: 2, blocks: 3, failingFlush: 1).explore($0)
+                try TokenWorkload(before: 2, blocks: 3, failingFlush: 1, mayDieUntold: true).explore($0)
             },
             CrashWorkload("tokens/failed-flush-of-mark") {
-                try TokenWorkload(before: 2, blocks: 3, failingFlush: 2).explore($0)
+                try TokenWorkload(before: 2, blocks: 3, failingFlush: 2, mayDieUntold: true).explore($0)
             },
             CrashWorkload("pid-file/publication") { try PIDFileWorkload.publication.explore($0) },
             CrashWorkload("pid-file/named-publication") { try PIDFileWorkload.namedPublication.explore($0) },

@@ -19,6 +19,19 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
     /// The same, but look once more after the rename, and link the file back if its process lives.
     case removingVerified = "removing-verified"
 
+    /// No process has this PID: Linux gives out none above 4194304.
+    private static let deadPID: Int32 = 2_000_000_000
+
+    private static var recordOfTheDead: [UInt8] {
+        var process = ProcessIdentity.current
+        process.pid = deadPID
+        let template = LockRecordTemplate(process: process, family: .flock, label: "service")
+        return unsafe [UInt8](unsafeUninitializedCapacity: LockRecordLayout.size) { buffer, count in
+            unsafe template.fill(UnsafeMutableRawBufferPointer(buffer), token: 0, limit: 0, acquiredMilliseconds: 1)
+            count = LockRecordLayout.size
+        }
+    }
+
     /// Whether two are never inside at once.
     package var isSound: Bool { self != .removing && self != .removingVerified }
 
@@ -27,25 +40,26 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
     /// Explores every schedule, up to so many states.
     ///
     /// The creator is inside until the end; the releaser is inside, and leaves.
-    package func explore(limit: Int = .max, onProgress: @escaping (Int) -> Void = { _ in }) throws -> ScheduleReport {
-        let processes = [
-            ScheduledProcess("cleaner 1") { try clean($0.directory) },
-            ScheduledProcess("cleaner 2") { try clean($0.directory) },
+    package func explore(
+        cleaners: Int = 2,
+        limit: Int = .max,
+        onProgress: @escaping (Int) -> Void = { _ in }
+    ) throws -> ScheduleReport {
+        var processes = [
             ScheduledProcess("releaser") { try hold($0, releases: true) },
             ScheduledProcess("creator") { try hold($0, releases: false) },
         ]
+        for number in 1...cleaners {
+            processes.append(ScheduledProcess("cleaner \(number)") { try clean($0.directory) })
+        }
         return try ScheduleExplorer.explore(processes, limit: limit) { fileSystem in
-            try fileSystem.write("/service.pid", Array("2000000000".utf8))
+            try fileSystem.write("/service.pid", Array("\(Self.deadPID)".utf8))
             // It is there from the first cleanup on.
             if isSound { try fileSystem.write("/.service.pid.guard", []) }
             switch self {
             case .holdfastOverNothing: fileSystem.remove("/service.pid")
             case .holdfastOverRecord:
-                fileSystem.remove("/service.pid")
-                let lock = try PIDFile(Self.name, in: fileSystem.directory()).lock(deadline: .now)
-                let record = fileSystem.contents(of: "/service.pid") ?? []
-                try lock.release()
-                try fileSystem.write("/service.pid", record)
+                try fileSystem.write("/service.pid", Self.recordOfTheDead)
             default: break
             }
         } judgingEnd: { names in
@@ -66,24 +80,21 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
         }
     }
 
+    /// Tries once: to have tried before is as to come later.
     private func hold(_ life: ScheduledLife, releases: Bool) throws {
         if isSound {
             let file = try PIDFile(Self.name, in: life.directory)
-            for _ in 1...2 {
-                guard case .acquired(let lock) = try file.tryLock() else { continue }
-                life.beInside()
-                if releases { return try lock.release() }
-                return life.stayInside()
-            }
+            guard case .acquired(let lock) = try file.tryLock() else { return }
+            if !releases { return life.stayInside() }
+            life.beInside()
+            try lock.release()
         } else {
             let file = RemovingProtocol(directory: life.directory, name: Self.name, verifies: self == .removingVerified)
-            for _ in 1...2 where try file.create() {
-                if !releases { return life.stayInside() }
-                life.beInside()
-                // A cleaner may have taken it away.
-                try? life.directory.unlink(Self.name)
-                return
-            }
+            guard try file.create() else { return }
+            if !releases { return life.stayInside() }
+            life.beInside()
+            // A cleaner may have taken it away.
+            try? life.directory.unlink(Self.name)
         }
     }
 }

@@ -18,11 +18,13 @@ struct SchedulesCommand: ParsableCommand {
 
     @Option(help: "Only protocols whose names contain this.")
     var `protocol`: String?
+    @Option(help: "How many cleaners there are.")
+    var cleaners = 2
     @Option(help: "Up to how many states of each are looked at.")
     var states = Int.max
 
     func validate() throws {
-        guard states >= 1 else { throw ValidationError("--states is at least 1.") }
+        guard cleaners >= 1, states >= 1 else { throw ValidationError("--cleaners and --states are at least 1.") }
         if selected.isEmpty { throw ValidationError("no protocol has '\(`protocol` ?? "")' in its name.") }
     }
 
@@ -33,7 +35,7 @@ struct SchedulesCommand: ParsableCommand {
     func run() throws {
         var isAsExpected = true
         for schedules in selected {
-            let report = try schedules.explore(limit: states) { states in
+            let report = try schedules.explore(cleaners: cleaners, limit: states) { states in
                 print("\(schedules.rawValue): \(states) states so far")
                 fflush(nil)
             }

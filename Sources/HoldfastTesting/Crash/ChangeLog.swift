@@ -40,6 +40,11 @@ struct ChangeLog: Sendable {
         return log
     }
 
+    /// How many flushes had failed.
+    func failedFlushes(before position: Int) -> Int {
+        events[..<position].count { if case .failedFlush = $0 { true } else { false } }
+    }
+
     mutating func begin(_ call: Call) {
         current = calls.count
         calls.append(call)

@@ -87,6 +87,7 @@ extension Exploration {
         hasher.combine(notes)
         hasher.combine(crash.kind)
         hasher.combine(crash.scene.crashes.contains(.power))
+        if crash.kind == .process { hasher.combine(crash.scene.graph.log.failedFlushes(before: crash.position)) }
         guard seen.insert(hasher.finalize()).inserted else { return }
         report.states += 1
         if report.states % 10_000 == 0 { settings.onProgress?(report.states) }
@@ -210,8 +211,9 @@ extension ChangeLog.Event {
     /// Whether another process, or the next one, may see that it happened.
     fileprivate var isSeenByOthers: Bool {
         switch self {
-        case .change(.birth, _), .flush, .failedFlush: false
-        case .change, .store, .note: true
+        case .change(.birth, _), .flush: false
+        // What is seen is the same, and a flush of it is a lie from now on.
+        case .change, .store, .failedFlush, .note: true
         }
     }
 

@@ -116,6 +116,8 @@ package struct ScheduleExplorer {
     ///   - prepare: What is there before.
     ///   - judgeEnd: Given the names that are left when all have come to their ends; returns what is wrong with them.
     ///   - onProgress: Called now and then with the number of states so far.
+    /// - Returns: What was looked at, and what was wrong.
+    /// - Throws: What the preparation throws.
     package static func explore(
         _ processes: [ScheduledProcess],
         limit: Int = .max,

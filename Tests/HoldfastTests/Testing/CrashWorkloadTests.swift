@@ -51,5 +51,7 @@ struct CrashWorkloadTests {
     func failedFlushOfDirectory() throws {
         let workload = TokenWorkload(before: 0, blocks: 3, failingFlush: 2)
         #expect(try workload.explore(CrashExplorer()).kinds == [.repeated])
+        let untold = TokenWorkload(before: 2, blocks: 3, failingFlush: 2)
+        #expect(try untold.explore(CrashExplorer()).kinds.contains(.repeated))
     }
 }

@@ -23,7 +23,7 @@ enum CrashedSlots: String, CaseIterable, Sendable {
         switch self {
         case .sound: []
         case .writesNewerSlot: [.lost]
-        case .flushAgain: [.lost, .unreadable]
+        case .flushAgain: [.lost, .unreadable, .takenBack]
         case .unwrittenSlots: [.unreadable]
         case .trustingLoad: [.takenBack]
         }
