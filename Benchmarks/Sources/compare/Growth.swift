@@ -234,7 +234,7 @@ struct GrowthWork {
                 Contestant("floor: rename sequence") { try Floors.save(directory, "floor", frame, $0) },
                 Contestant("Holdfast, durable save") { for turn in 0..<$0 { try files[turn & 15].save(payload) } },
                 Contestant("Holdfast, load", count: 50) { for turn in 0..<$0 { _ = try files[turn & 15].load() } },
-                Contestant("Holdfast, first save of a state opened anew", count: 1) { _ in
+                Contestant("Holdfast, a first save", count: 1) { _ in
                     try StateFile<[UInt8]>(names[Int.random(in: 0..<count)], in: directory)
                         .save(payload, durability: .processCrash)
                 },
