@@ -142,6 +142,10 @@ struct Report: Encodable {
 
     /// A table of a line for each row, and the goals.
     func markdown(command: String) -> String {
+        // Where exactly it was measured is of no use to others.
+        let heading = heading.map { line in
+            line.hasPrefix("/") ? line.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? line : line
+        }
         var text = "One run of `\(command)`: \(heading.joined(separator: "; ")).\n\n"
         text += "| work | Holdfast | spread | floor | to floor | best peer | times as fast | flushes | written |\n"
         text += "|---|---|---|---|---|---|---|---|---|\n"
