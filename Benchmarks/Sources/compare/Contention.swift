@@ -58,6 +58,7 @@ enum Threads {
     ///   - count: How many threads.
     ///   - meanwhile: Runs on this thread when all are started.
     ///   - body: What each does.
+    /// - Throws: What one of them threw.
     static func run(
         _ count: Int,
         meanwhile: () throws -> Void = {},
