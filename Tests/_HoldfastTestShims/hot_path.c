@@ -4,7 +4,9 @@
 #include "hft_hot_path.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #if defined(__has_feature)
