@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
         .target(name: "HoldfastTesting", dependencies: ["Holdfast", "_HoldfastCShims"]),
         // What the crash explorer is run on: by the tests shortly, by holdfast-stress for long.
-        .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting"]),
+        .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
         .target(name: "_HoldfastStressShims", path: "Sources/_HoldfastStressShims"),
         .target(name: "ToolProcesses", dependencies: ["Holdfast"]),

@@ -30,6 +30,11 @@ package struct CrashWorkload: Sendable {
 extension CrashWorkload {
     /// All of them, with payloads of so many bytes.
     package static func all(length: Int) -> [CrashWorkload] {
+        replacements(length) + twoSlots(length) + locks
+    }
+
+    /// Saves by a rename.
+    private static func replacements(_ length: Int) -> [CrashWorkload] {
         let keeping = StateOptions(keepsPrevious: true)
         let unflushed = StateOptions(durability: .processCrash)
         return [
@@ -83,6 +88,102 @@ extension CrashWorkload {
                     isDamaged: true
                 )
             ),
+        ]
+    }
+
+    /// Saves in place, and files that become of that kind or are it no more.
+    private static func twoSlots(_ length: Int) -> [CrashWorkload] {
+        let options = StateOptions(strategy: .twoSlot)
+        let unflushed = StateOptions(strategy: .twoSlot, durability: .processCrash)
+        let two: [StateStep] = [.save(20), .save(length)]
+        func failing(_ flush: Int) -> FaultPlan {
+            .failEvery(with: 5, after: flush - 1, times: 1) { $0.function == "fdatasync" }
+        }
+        return [
+            CrashWorkload("two-slot/first", StateWorkload(options: options, steps: two)),
+            CrashWorkload(
+                "two-slot/overwrite",
+                StateWorkload(options: options, before: two, steps: [.save(length), .save(20), .save(length / 2)])
+            ),
+            CrashWorkload(
+                "two-slot/after-reboot",
+                StateWorkload(options: options, before: two, steps: [.save(length), .save(20)], isRebooted: true)
+            ),
+            CrashWorkload(
+                "two-slot/update",
+                StateWorkload(options: options, before: two, steps: [.update(length), .saveOnCondition(length)])
+            ),
+            CrashWorkload(
+                "two-slot/growth",
+                StateWorkload(options: options, before: two, steps: [.save(4000 + length), .save(20)])
+            ),
+            CrashWorkload(
+                "two-slot/keep-previous",
+                StateWorkload(
+                    options: StateOptions(keepsPrevious: true),
+                    before: two,
+                    steps: [.convert(.twoSlot, length), .save(20), .convert(.replace, length), .save(20)]
+                )
+            ),
+            CrashWorkload(
+                "two-slot/unflushed",
+                StateWorkload(
+                    options: unflushed,
+                    before: [.save(20)],
+                    steps: [.save(length), .save(20), .save(length)]
+                )
+            ),
+            CrashWorkload(
+                "two-slot/over-unflushed",
+                StateWorkload(
+                    options: options,
+                    before: [.save(20)],
+                    steps: [.saveUnflushed(length), .save(length), .saveUnflushed(20), .save(20)]
+                )
+            ),
+            CrashWorkload(
+                "two-slot/made-of-plain",
+                StateWorkload(before: two, steps: [.convert(.twoSlot, length), .save(length)])
+            ),
+            CrashWorkload(
+                "two-slot/made-plain",
+                StateWorkload(before: [.convert(.twoSlot, 20)], steps: [.convert(.replace, length), .save(length)])
+            ),
+            CrashWorkload(
+                "two-slot/restore",
+                StateWorkload(options: options, before: two, steps: [.restorePrevious, .save(length)])
+            ),
+            CrashWorkload(
+                "two-slot/restore-damaged",
+                StateWorkload(options: options, before: two, steps: [.restorePrevious, .save(20)], isDamaged: true)
+            ),
+        ]
+            + (1...3).map { flush in
+                // The flush of a save, of the next one, or of what the load after it writes again.
+                CrashWorkload(
+                    "two-slot/failed-flush-\(flush)",
+                    StateWorkload(
+                        options: options,
+                        before: two,
+                        steps: [.save(length), .save(20), .save(length)],
+                        faults: failing(flush)
+                    )
+                )
+            } + [
+                CrashWorkload(
+                    "two-slot/failed-flushes",
+                    StateWorkload(
+                        options: options,
+                        before: two,
+                        steps: [.save(length), .save(20), .save(length)],
+                        faults: failing(1).and(failing(2))
+                    )
+                )
+            ]
+    }
+
+    private static var locks: [CrashWorkload] {
+        [
             CrashWorkload("tokens/first") { try TokenWorkload(before: 0, blocks: 2).explore($0) },
             CrashWorkload("tokens/later") { try TokenWorkload(before: 2, blocks: 3).explore($0) },
             CrashWorkload("tokens/failed-flush-of-new") {

@@ -33,6 +33,8 @@ struct StateOracle {
             case .reliedOn(let attempt): relied = max(relied, attempt)
             }
         }
+        // The other slot has the state before, and a load says so.
+        if isInDamagedSlot { promised -= 1 }
     }
 
     func judge() throws {
@@ -75,6 +77,10 @@ struct StateOracle {
         return true
     }
 
+    private var isInDamagedSlot: Bool {
+        workload.isDamaged && workload.options.strategy == .twoSlot && promised == workload.before.count
+    }
+
     private var mayBeDamaged: Bool {
         if workload.isDamaged { return promised <= workload.before.count }
         return run.crashes.contains(.power) && workload.options.durability == .processCrash
@@ -98,7 +104,8 @@ struct StateOracle {
         do throws(StateError) {
             payload = try previous.load()
         } catch {
-            if error.code == .notFound, durableSaves < 2 { return }
+            // A save in place makes none.
+            if error.code == .notFound, durableSaves < 2 || workload.options.strategy == .twoSlot { return }
             throw CrashViolation(.unreadable, "the previous copy: \(error)")
         }
         if StateProgram.version(of: payload) == nil {
@@ -107,8 +114,13 @@ struct StateOracle {
     }
 
     private func judgeNextSave(_ program: StateProgram) throws {
-        try program.perform(.save(30)) { run.note($0) }
-        let allowed = ["state", ".state.lock", ".state.previous"]
+        do {
+            try program.perform(.save(30)) { run.note($0) }
+        } catch let error as StateError where error.code == .corrupt && workload.isDamaged {
+            try program.perform(.restorePrevious) { run.note($0) }
+            try program.perform(.save(30)) { run.note($0) }
+        }
+        let allowed = ["state", ".state.lock", ".state.arena", ".state.previous"]
         if let left = try program.directory.names().first(where: { !allowed.contains($0) }) {
             throw CrashViolation(.leftBehind, "\(left) is there after the next save")
         }

@@ -19,11 +19,15 @@ enum StateNote: Hashable, Sendable {
 package enum StateStep: Hashable, Sendable {
     /// Saves a payload of so many bytes.
     case save(Int)
+    /// Saves a payload of so many bytes without a flush.
+    case saveUnflushed(Int)
     /// Saves on the condition that nobody else has, with a fencing token.
     case saveOnCondition(Int)
     /// Reads, changes and saves.
     case update(Int)
-    /// Puts the previous copy back.
+    /// Saves a payload of so many bytes to a file of this strategy, whatever it was.
+    case convert(StateStrategy, Int)
+    /// Puts the state before the last one back.
     case restorePrevious
 }
 
@@ -33,8 +37,10 @@ package struct StateWorkload: Sendable {
     /// Done before, and durable.
     package var before: [StateStep] = []
     package var steps: [StateStep]
-    /// Whether the current file is damaged between the two.
+    /// Whether the current state is damaged between the two.
     package var isDamaged = false
+    /// Whether the machine was started anew between the two.
+    package var isRebooted = false
     /// Whether somebody died over an earlier save, and left its temporary file.
     package var hasOrphan = false
     /// What goes wrong in the steps.
@@ -51,6 +57,7 @@ package struct StateWorkload: Sendable {
         before: [StateStep] = [],
         steps: [StateStep],
         isDamaged: Bool = false,
+        isRebooted: Bool = false,
         hasOrphan: Bool = false,
         faults: FaultPlan = .none,
         reliesOnLoads: Bool = true
@@ -59,6 +66,7 @@ package struct StateWorkload: Sendable {
         self.before = before
         self.steps = steps
         self.isDamaged = isDamaged
+        self.isRebooted = isRebooted
         self.hasOrphan = hasOrphan
         self.faults = faults
         self.reliesOnLoads = reliesOnLoads
@@ -81,9 +89,19 @@ package struct StateWorkload: Sendable {
         let program = try StateProgram(run.fileSystem, options)
         for step in before { try program.perform(step) { run.note($0) } }
         if isDamaged, let bytes = run.fileSystem.contents(of: "/state") {
-            try run.fileSystem.write("/state", bytes.dropLast(3))
+            try run.fileSystem.write("/state", damaged(bytes))
         }
+        if isRebooted { run.fileSystem.forgetSharedMemory() }
         if hasOrphan { try run.fileSystem.write("/.state.0123456789abcdef.tmp", Array("half a sta".utf8)) }
+    }
+
+    /// The file with its newest state damaged.
+    private func damaged(_ bytes: [UInt8]) -> [UInt8] {
+        if options.strategy != .twoSlot { return bytes.dropLast(3) }
+        // Generations follow one another from 1, in the slots by turns.
+        var bytes = bytes
+        bytes[4096 + before.count % 2 * (bytes.count - 4096) / 2 + 130] ^= 1
+        return bytes
     }
 
     private func work(_ run: CrashRun<StateNote>) throws {
@@ -103,36 +121,63 @@ package struct StateWorkload: Sendable {
 final class StateProgram {
     let directory: Directory
     let state: StateFile<[UInt8]>
+    private let options: StateOptions
     private(set) var attempts: Int
     private var versions: Int
+    /// The versions that were saved, one after another.
+    private var history: [Int] = []
 
     init(_ fileSystem: SimulatedFileSystem, _ options: StateOptions, after notes: [StateNote] = []) throws {
         directory = try fileSystem.directory()
         state = try StateFile(FileName.known("state"), in: directory, options: options)
+        self.options = options
         attempts = 0
         versions = 0
-        for case .began(let attempt, let version) in notes {
-            attempts = max(attempts, attempt)
-            versions = max(versions, version)
+        var stored: [Int: Int] = [:]
+        for note in notes {
+            switch note {
+            case .began(let attempt, let version):
+                attempts = max(attempts, attempt)
+                versions = max(versions, version)
+                stored[attempt] = version
+            case .saved(let attempt, _): history += stored[attempt].map { [$0] } ?? []
+            case .reliedOn: break
+            }
         }
     }
 
     func perform(_ step: StateStep, note: (StateNote) -> Void) throws {
         attempts += 1
+        let version: Int
         if step == .restorePrevious {
-            let previous = try StateFile<[UInt8]>(FileName.known(".state.previous"), in: directory).load()
-            note(.began(attempt: attempts, version: Self.version(of: previous) ?? 0))
+            version = try previousVersion()
         } else {
             versions += 1
-            note(.began(attempt: attempts, version: versions))
+            version = versions
         }
+        note(.began(attempt: attempts, version: version))
         note(.saved(attempt: attempts, try save(step).durability))
+        history.append(version)
+    }
+
+    /// What a restore puts back.
+    private func previousVersion() throws -> Int {
+        if options.strategy == .twoSlot { return history.dropLast().last ?? 0 }
+        let previous = try StateFile<[UInt8]>(FileName.known(".state.previous"), in: directory).load()
+        return Self.version(of: previous) ?? 0
     }
 
     private func save(_ step: StateStep) throws -> Commit {
         switch step {
         case .restorePrevious: return try state.restorePrevious()
         case .save(let length): return try state.save(Self.payload(versions, length))
+        case .saveUnflushed(let length):
+            return try state.save(Self.payload(versions, length), durability: .processCrash)
+        case .convert(let strategy, let length):
+            var options = options
+            options.strategy = strategy
+            let state = try StateFile<[UInt8]>(FileName.known("state"), in: directory, options: options)
+            return try state.save(Self.payload(versions, length))
         case .update(let length): return try state.update(initial: []) { $0 = Self.payload(versions, length) }
         case .saveOnCondition(let length):
             let generation = (try? state.verify().generation) ?? .absent

@@ -4,7 +4,6 @@
 
 internal import Holdfast
 package import HoldfastTesting
-internal import Synchronization
 
 /// Reserves blocks of tokens, as the holder of a lock does at its first acquisition after each start of the machine.
 package struct TokenWorkload {
@@ -53,11 +52,7 @@ package struct TokenWorkload {
 
     private func faults() -> FaultPlan {
         guard let failingFlush else { return .none }
-        let flushes = Atomic(0)
-        return .failEvery(with: 5) { call in
-            guard call.function.hasSuffix("sync") else { return false }
-            return flushes.wrappingAdd(1, ordering: .relaxed).newValue == failingFlush
-        }
+        return .failEvery(with: 5, after: failingFlush - 1, times: 1) { $0.function.hasSuffix("sync") }
     }
 
     private func reserve(_ run: CrashRun<UInt64>) throws -> (first: UInt64, limit: UInt64) {

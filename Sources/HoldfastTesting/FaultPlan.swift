@@ -14,6 +14,7 @@ public struct FaultPlan: Sendable {
     private struct Rule: Sendable {
         let fault: Fault
         let calls: ClosedRange<Int>
+        var skipped = 0
         var remaining: Int
         let matches: @Sendable (Call) -> Bool
     }
@@ -61,15 +62,19 @@ public struct FaultPlan: Sendable {
     ///
     /// - Parameters:
     ///   - code: The errno.
-    ///   - times: How many of them fail; the later ones go well.
+    ///   - skipped: How many of them go well before.
+    ///   - times: How many of them fail then; the later ones go well.
     ///   - matches: Whether a call is meant. It sees the call without an outcome, and must not use the file system.
     /// - Returns: A plan of this fault alone.
     public static func failEvery(
         with code: Int32,
+        after skipped: Int = 0,
         times: Int = .max,
         where matches: @escaping @Sendable (Call) -> Bool
     ) -> FaultPlan {
-        FaultPlan(rules: [Rule(fault: .failure(code), calls: 1 ... .max, remaining: times, matches: matches)])
+        let calls = 1...Int.max
+        let rule = Rule(fault: .failure(code), calls: calls, skipped: skipped, remaining: times, matches: matches)
+        return FaultPlan(rules: [rule])
     }
 
     /// Both plans; where both mean a call, this one decides.
@@ -88,6 +93,10 @@ public struct FaultPlan: Sendable {
             guard rule.remaining > 0, rule.calls.contains(seen), rule.matches(call) else { continue }
             // Only a write can be short: in another call this is no fault, and it is not used up.
             if case .shortWrite = rule.fault.kind, !["pwritev", "pwrite"].contains(call.function) { continue }
+            if rule.skipped > 0 {
+                rules[index].skipped -= 1
+                continue
+            }
             rules[index].remaining -= 1
             return rule.fault.kind
         }

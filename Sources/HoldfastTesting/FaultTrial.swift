@@ -20,7 +20,7 @@ public final class FaultTrial: Sendable {
 
     private let limit: Int
 
-    init(_ fault: Fault, call: Int, limit: Int) {
+    package init(_ fault: Fault, call: Int, limit: Int = 10_000) {
         self.fault = fault
         self.call = call
         self.limit = limit

@@ -55,8 +55,8 @@ struct Inode: Sendable {
     var modified: FileStatus.Time
     var changed: FileStatus.Time
     var attributes: [String: [UInt8]] = [:]
-    /// Memory that those who have the file open share: it is gone after a reboot.
-    var memory: SharedWord?
+    /// A word of memory that those who have the file open share: it is 0 after a reboot.
+    var memory: UInt64 = 0
 }
 
 extension Inode {

@@ -148,9 +148,12 @@ extension SimulatedFileSystem {
     package func sharedWord(of descriptor: Int32) -> SharedWord? {
         withState { state in
             let number = state.inode(descriptor)
-            if let word = state.volume[number].memory { return word }
-            let word = SharedWord()
-            state.volume[number].memory = word
+            if let word = state.words[number] { return word }
+            let life = state.life
+            let word = SharedWord(state.volume[number].memory) { [weak self] new in
+                self?.withState { $0.store(new, number, in: life) }
+            }
+            state.words[number] = word
             return word
         }
     }

@@ -39,7 +39,7 @@ extension SimulatedFileSystem {
     ///
     /// Locks and states that were made before keep what they had: make new ones.
     public func forgetSharedMemory() {
-        withState { $0.volume.forgetMemory() }
+        withState { $0.forgetMemory() }
     }
 
     /// The bytes of a regular file.

@@ -36,8 +36,12 @@ public final class SimulatedFileSystem: Sendable {
     }
 
     /// What a machine finds when it starts.
-    init(_ volume: Volume) {
-        state = Mutex(SimulatedState(volume))
+    convenience init(_ volume: Volume) {
+        self.init(SimulatedState(volume))
+    }
+
+    init(_ state: SimulatedState) {
+        self.state = Mutex(state)
     }
 }
 

@@ -16,7 +16,11 @@ struct SimulatedState: Sendable {
     /// What the device holds, and what is on its way to it; nil if nobody wants to know.
     private(set) var log: ChangeLog?
     var open: [Int32: OpenFile] = [:]
-    private var nextDescriptor: Int32 = 1000
+    var nextDescriptor: Int32 = 1000
+    /// The words in memory that somebody has asked for, by the numbers of their files.
+    var words: [UInt64: SharedWord] = [:]
+    /// Grows with each reboot: what was asked for before is nobody's memory any more.
+    private(set) var life = 0
 
     private(set) var calls: [Call] = []
     private var epoch = 0
@@ -147,6 +151,20 @@ extension SimulatedState {
         log?.note(note)
     }
 
+    /// Notes what somebody stored in the memory of a file.
+    mutating func store(_ value: UInt64, _ number: UInt64, in life: Int) {
+        guard life == self.life, words[number] != nil else { return }
+        volume[number].memory = value
+        takeChanges()
+        log?.store(value, in: number)
+    }
+
+    mutating func forgetMemory() {
+        volume.forgetMemory()
+        words = [:]
+        life += 1
+    }
+
     /// The open file of a descriptor.
     ///
     /// EBADF is a defect of the caller, as it is on the real file system.
@@ -174,6 +192,7 @@ extension SimulatedState {
     mutating func freeOrphans() {
         if volume.orphans.isEmpty { return }
         let inodes = Set(open.values.map(\.inode))
+        for number in volume.orphans where !inodes.contains(number) { words[number] = nil }
         volume.freeOrphans { inodes.contains($0) }
     }
 

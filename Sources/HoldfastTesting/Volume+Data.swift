@@ -10,8 +10,8 @@ extension Volume {
     mutating func write(_ bytes: ArraySlice<UInt8>, to number: UInt64, at offset: Int) {
         let end = offset + bytes.count
         let oldSize = self[number].bytes.count
-        if end > oldSize { self[number].bytes += repeatElement(0, count: end - oldSize) }
-        self[number].bytes.replaceSubrange(offset..<end, with: bytes)
+        self[number].bytes.grow(to: end)
+        self[number].bytes.overwrite(bytes, at: offset)
         touch(number, modified: true)
         if changes != nil, !bytes.isEmpty { noteWrite(to: number, offset..<end, oldSize) }
     }
@@ -42,7 +42,7 @@ extension Volume {
         if size < count {
             self[number].bytes.removeLast(count - size)
         } else {
-            self[number].bytes += repeatElement(0, count: size - count)
+            self[number].bytes.grow(to: size)
         }
         touch(number, modified: true)
         if size != count { note(.size(number, from: count, to: size)) }
@@ -53,5 +53,23 @@ extension Volume {
         touch(number)
         let inode = self[number]
         note(.owner(number, permissions: inode.permissions, owner: inode.owner, group: inode.group))
+    }
+}
+
+/// Whole pieces of memory at once: in a debug build a collection's own ways go byte by byte.
+extension [UInt8] {
+    /// Appends zeros until there are so many bytes.
+    mutating func grow(to size: Int) {
+        if size > count { append(contentsOf: [UInt8](repeating: 0, count: size - count)) }
+    }
+
+    /// Puts bytes in the place of others.
+    mutating func overwrite(_ bytes: ArraySlice<UInt8>, at offset: Int) {
+        unsafe withUnsafeMutableBytes { target in
+            unsafe bytes.withUnsafeBytes { source in
+                unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + bytes.count])
+                    .copyMemory(from: source)
+            }
+        }
     }
 }

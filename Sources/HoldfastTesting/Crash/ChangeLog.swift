@@ -14,6 +14,8 @@ struct ChangeLog: Sendable {
         case flush(UInt64, onlyData: Bool, call: Int?)
         /// A flush that failed: what it should have written is never written by a later one.
         case failedFlush(UInt64, call: Int?)
+        /// A number was stored in the memory that the users of a file share: it outlives them, and no power cut.
+        case store(UInt64, in: UInt64)
         /// The program noted something.
         case note(Int)
     }
@@ -59,6 +61,10 @@ struct ChangeLog: Sendable {
 
     mutating func failFlush(of inode: UInt64) {
         events.append(.failedFlush(inode, call: current))
+    }
+
+    mutating func store(_ value: UInt64, in inode: UInt64) {
+        events.append(.store(value, in: inode))
     }
 
     mutating func note(_ note: Int) {

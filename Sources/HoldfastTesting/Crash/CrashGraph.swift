@@ -53,7 +53,7 @@ struct CrashGraph: Sendable {
                 for index in nodes.indices where nodes[index].change.inode == inode && !isDurable(index) {
                     nodes[index].isLost = true
                 }
-            case .note: break
+            case .store, .note: break
             }
         }
     }

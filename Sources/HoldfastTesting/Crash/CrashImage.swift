@@ -17,6 +17,7 @@ extension CrashGraph {
     /// The files with these outcomes of the first nodes.
     func image(_ outcomes: [Outcome], seed: UInt64) -> Volume {
         var volume = start
+        volume.forgetMemory()
         var sizes: [UInt64: Int] = [:]
         for (index, outcome) in outcomes.enumerated() where outcome != .lost {
             switch nodes[index].change {
@@ -48,6 +49,18 @@ extension CrashGraph {
         return volume
     }
 
+    /// The files with what their users had in memory: it outlives a process, as files do.
+    func withMemory(_ image: Volume, before position: Int) -> Volume {
+        var volume = image
+        for (number, inode) in log.base.inodes where volume.inodes[number] != nil {
+            volume[number].memory = inode.memory
+        }
+        for case .store(let value, in: let number) in log.events[..<position] where volume.inodes[number] != nil {
+            volume[number].memory = value
+        }
+        return volume
+    }
+
     /// Bytes that are the same for the same sector and seed.
     private func garbage(_ inode: UInt64, _ sector: Int, _ count: Int, _ seed: UInt64) -> [UInt8] {
         var random = SplitMix(seed: seed ^ inode << 32 ^ UInt64(sector))
@@ -57,16 +70,16 @@ extension CrashGraph {
             let other = others.keys.sorted()[Int(random.next() % UInt64(others.count))]
             return Array(log.base[other].bytes[offset..<offset + count])
         }
-        return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        let words = (0..<(count + 7) / 8).map { _ in random.next() }
+        return unsafe words.withUnsafeBytes { unsafe [UInt8]($0.prefix(count)) }
     }
 }
 
 extension Volume {
     /// Puts bytes on the device, be they within the file's size or behind it.
     fileprivate mutating func place(_ bytes: [UInt8], in number: UInt64, _ offset: Int) {
-        let missing = offset + bytes.count - self[number].bytes.count
-        if missing > 0 { self[number].bytes += repeatElement(0, count: missing) }
-        self[number].bytes.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+        self[number].bytes.grow(to: offset + bytes.count)
+        self[number].bytes.overwrite(bytes[...], at: offset)
     }
 
     /// Shows as much of a file as its size says; what was never written reads as zeros.
@@ -74,8 +87,8 @@ extension Volume {
         let excess = self[number].bytes.count - size
         if excess > 0 {
             self[number].bytes.removeLast(excess)
-        } else if excess < 0 {
-            self[number].bytes += repeatElement(0, count: -excess)
+        } else {
+            self[number].bytes.grow(to: size)
         }
     }
 
@@ -127,6 +140,7 @@ extension Inode {
         hasher.combine(owner)
         hasher.combine(group)
         hasher.combine(attributes)
+        hasher.combine(memory)
         hasher.combine(all: bytes)
     }
 }

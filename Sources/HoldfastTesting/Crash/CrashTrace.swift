@@ -35,6 +35,9 @@ extension Crash {
                 line?.fates.append("\(change.words(graph.log.sectorSize)): \(outcomes[node].words)")
                 node += 1
             case .failedFlush: line?.fates.append("what was not on the device then never gets there by itself")
+            case .store(let value, in: _):
+                flushLine()
+                lines.append("stored in shared memory: \(value)")
             case .note(let number):
                 flushLine()
                 lines.append("noted: \(scene.notes[number])")
@@ -68,7 +71,7 @@ extension ChangeLog.Event {
     fileprivate var call: Int? {
         switch self {
         case .change(_, let call), .flush(_, _, let call), .failedFlush(_, let call): call
-        case .note: nil
+        case .store, .note: nil
         }
     }
 }

@@ -201,7 +201,8 @@ extension Exploration {
 
 extension Crash {
     func image(seed: UInt64) -> Volume {
-        scene.graph.image(outcomes, seed: seed)
+        let volume = scene.graph.image(outcomes, seed: seed)
+        return kind == .process ? scene.graph.withMemory(volume, before: position) : volume
     }
 }
 
@@ -210,7 +211,7 @@ extension ChangeLog.Event {
     fileprivate var isSeenByOthers: Bool {
         switch self {
         case .change(.birth, _), .flush, .failedFlush: false
-        case .change, .note: true
+        case .change, .store, .note: true
         }
     }
 
@@ -218,7 +219,7 @@ extension ChangeLog.Event {
     fileprivate var endsFreedom: Bool {
         switch self {
         case .flush, .note: true
-        case .change, .failedFlush: false
+        case .change, .store, .failedFlush: false
         }
     }
 }

@@ -2,6 +2,7 @@
 //
 // Holdfast's own locks, as a service would use them.
 
+internal import CrashWorkloads
 internal import Holdfast
 
 /// ``LockFile``, taken at once or by waiting a little.

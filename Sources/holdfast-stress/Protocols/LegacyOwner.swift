@@ -3,6 +3,7 @@
 // An owner that knows nothing of Holdfast: a lock file with a bare PID, complete from the moment it has its name, and
 // removed at release if it still is the owner's. Its dead locks are cleaned by Holdfast alone.
 
+internal import CrashWorkloads
 internal import Holdfast
 internal import _HoldfastCShims
 

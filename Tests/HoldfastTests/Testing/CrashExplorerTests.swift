@@ -56,6 +56,19 @@ struct CrashExplorerTests {
         }
     }
 
+    @Test(
+        "each mistake of a saver in two slots is caught and named, under every profile",
+        arguments: CrashedSlots.allCases
+    )
+    func mistakesInSlots(saver: CrashedSlots) throws {
+        for profile in CrashProfile.allCases {
+            var explorer = CrashExplorer(profile)
+            explorer.limit = 200
+            let report = try saver.explore(explorer)
+            #expect(report.kinds == saver.violations, "\(profile): \(report)")
+        }
+    }
+
     /// What these file systems do for careless programs, and only if there was a file before.
     @Test("ext4 and btrfs write a file before a rename over another, xfs and POSIX do not")
     func renameOverAnother() throws {

@@ -15,8 +15,8 @@ struct CrashWorkloadTests {
         let workload = Self.workloads[index]
         var explorer = CrashExplorer()
         explorer.profiles = CrashProfile.allCases
-        explorer.limit = 200
-        explorer.recoveryLimit = 6
+        explorer.limit = 30
+        explorer.recoveryLimit = 2
         let report = try workload.explore(explorer)
         print("\(workload.name): \(report)")
         #expect(report.isSound, "\(workload.name): \(report)")

@@ -4,7 +4,6 @@
 
 import Foundation
 import HoldfastTesting
-import Synchronization
 
 /// Saves and loads text in `/state`, with one mistake or none.
 enum CrashedSaver: String, CaseIterable, Sendable {
@@ -37,11 +36,7 @@ enum CrashedSaver: String, CaseIterable, Sendable {
 
     /// The second flush of a file fails.
     var faults: FaultPlan {
-        let flushes = Atomic(0)
-        return .failEvery(with: EIO) { call in
-            guard call.function == "fsync", call.path?.hasSuffix(".tmp") == true else { return false }
-            return flushes.wrappingAdd(1, ordering: .relaxed).newValue == 2
-        }
+        .failEvery(with: EIO, after: 1, times: 1) { $0.function == "fsync" && $0.path?.hasSuffix(".tmp") == true }
     }
 
     static let texts = ["version 1", "version 2, which is longer", "version 3"]

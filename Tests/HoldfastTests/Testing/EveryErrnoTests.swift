@@ -27,30 +27,6 @@ struct EveryErrnoTests {
         }
     }
 
-    /// What may befall a call.
-    private static func errnos(of call: Call) -> [Int32] {
-        switch call.function {
-        case "open", "openat":
-            let always = [EACCES, EINTR, EIO, EMFILE, ENFILE, ENOMEM, ESTALE]
-            if call.flags.contains("O_TMPFILE") { return always + [EDQUOT, EISDIR, ENOENT, ENOSPC, EOPNOTSUPP, EROFS] }
-            return always + (call.flags.contains("O_CREAT") ? [EDQUOT, ENOSPC, EROFS] : [])
-        case "close": return [EDQUOT, EINTR, EIO, ENOSPC]
-        case "fstat", "fstatat", "statx": return [EACCES, EIO, ENOMEM, ESTALE]
-        case "preadv": return [EINTR, EIO, ENOMEM]
-        case "pwritev": return [EDQUOT, EFBIG, EINTR, EIO, ENOSPC, EPERM]
-        case "ftruncate": return [EFBIG, EINTR, EIO, EPERM]
-        case "fsync", "fdatasync": return [EDQUOT, EINTR, EINVAL, EIO, ENOSPC, EROFS]
-        case "renameat", "renameat2", "linkat", "unlinkat", "mkdirat":
-            return [EACCES, EBUSY, EDQUOT, EIO, EMLINK, ENOMEM, ENOSPC, EPERM, EROFS, EXDEV]
-        case "readdir": return [EINTR, EIO, ENOMEM]
-        case "fchown", "fchmod": return [EINTR, EIO, EPERM, EROFS]
-        case "flistxattr", "fgetxattr", "fsetxattr": return [EDQUOT, EIO, ENOSPC, EOPNOTSUPP, EPERM]
-        case "flock": return [EINTR, ENOLCK, EOPNOTSUPP]
-        case "fcntl": return [EINTR, EINVAL, ENOLCK]
-        default: return [EIO]
-        }
-    }
-
     private static let old = bytes("the old state")
     private static let new = bytes("the new state, which is longer")
 
@@ -59,7 +35,7 @@ struct EveryErrnoTests {
         let calls = try attempt(operation, .none).calls
         #expect(!calls.isEmpty)
         for (index, call) in calls.enumerated() {
-            for code in Self.errnos(of: call) {
+            for code in call.plausibleErrnos {
                 let context: Comment = "\(errnoText(code)) in call \(index + 1) of \(operation): \(call)"
                 let trial = try attempt(operation, .fail(call: index + 1, with: code))
                 #expect(trial.calls.contains { $0.isFaulted }, context)

@@ -10,7 +10,7 @@ import Testing
 
 @Suite
 struct TwoSlotFaultTests {
-    static let faults: [Fault] = [
+    private static let faults: [Fault] = [
         .failure(EIO), .failure(ENOSPC), .failure(EINTR), .failure(EROFS), .shortWrite(bytes: 1),
         .shortWrite(bytes: 130), .shortWrite(bytes: 0),
     ]
@@ -23,40 +23,16 @@ struct TwoSlotFaultTests {
     private static let old = bytes("the old state")
     private static let new = bytes("the new state, which is longer than the old one")
 
-    @Test("every call of a save fails once", arguments: Work.allCases)
+    @Test("every call of a save fails in every way", arguments: Work.allCases)
     func everyCall(_ work: Work) throws {
-        var faulted = Set<String>()
-        for trial in FaultTrials(Self.faults) {
-            let fileSystem = trial.fileSystem
-            let directory = try fileSystem.directory()
-            var state = try prepare(directory, work)
-            let old = try? directory.state().loadWithReport()
-            if work == .saveAfterReboot || work == .updateAfterReboot { fileSystem.forgetSharedMemory() }
-            if work != .saveOfKnownState { state = try self.state(directory, work) }
-            let before = (descriptors: fileSystem.openDescriptorCount, names: Set(try directory.names()))
-
-            let outcome = trial.run { () throws in try perform(work, state) }
-            trial.faultedCall.map { _ = faulted.insert($0.function) }
-
-            // The file stays open, and what is beside it is its own.
-            let open = fileSystem.openDescriptorCount - before.descriptors
-            #expect((0...1).contains(open), "a descriptor is left open: \(trial)")
-            let known = before.names.union(["state", ".state.lock", ".state.arena"])
-            #expect(Set(try directory.names()).isSubset(of: known), "something is left behind: \(trial)")
-            try check(outcome, old, directory, trial)
-            // The lock is free, and the next save works; by a new state file, since an EROFS is not forgotten by the old one.
-            let generation = (try? directory.state().verify().generation) ?? .absent
-            let next = try self.state(directory, work).save([1, 2, 3], deadline: .now)
-            #expect(next.generation > generation, "\(trial)")
-            if case .failure(let error as StateError) = outcome, error.code == .outcomeUnknown {
-                #expect(
-                    next.generation.value > error.found ?? .max,
-                    "the generation in doubt is not given away: \(trial)"
-                )
-            }
-            #expect(try directory.state().load() == [1, 2, 3], "\(trial)")
-            fileSystem.forgetSharedMemory()
-            #expect(try directory.state().load() == [1, 2, 3], "\(trial)")
+        let sound = FaultTrial(.failure(EIO), call: .max)
+        try verify(work, sound)
+        let faulted = Set(sound.calls.map(\.function))
+        for (index, call) in sound.calls.enumerated() {
+            for code in call.plausibleErrnos { try verify(work, FaultTrial(.failure(code), call: index + 1)) }
+        }
+        for trial in FaultTrials(.shortWrite(bytes: 0), .shortWrite(bytes: 1), .shortWrite(bytes: 130)) {
+            try verify(work, trial)
         }
         for function in ["openat", "pwritev", "statx"] {
             #expect(faulted.contains(function), "\(function) never failed")
@@ -90,6 +66,39 @@ struct TwoSlotFaultTests {
             #expect(try directory.temporaries().isEmpty, "\(trial)")
             #expect(try directory.state().save(Self.new, deadline: .now).generation == 3, "\(trial)")
         }
+    }
+
+    /// Does the work with one fault, and checks what is left.
+    private func verify(_ work: Work, _ trial: FaultTrial) throws {
+        let fileSystem = trial.fileSystem
+        let directory = try fileSystem.directory()
+        var state = try prepare(directory, work)
+        let old = try? directory.state().loadWithReport()
+        if work == .saveAfterReboot || work == .updateAfterReboot { fileSystem.forgetSharedMemory() }
+        if work != .saveOfKnownState { state = try self.state(directory, work) }
+        let before = (descriptors: fileSystem.openDescriptorCount, names: Set(try directory.names()))
+
+        let outcome = trial.run { () throws in try perform(work, state) }
+
+        // The file stays open, and what is beside it is its own.
+        let open = fileSystem.openDescriptorCount - before.descriptors
+        #expect((0...1).contains(open), "a descriptor is left open: \(trial)")
+        let known = before.names.union(["state", ".state.lock", ".state.arena"])
+        #expect(Set(try directory.names()).isSubset(of: known), "something is left behind: \(trial)")
+        try check(outcome, old, directory, trial)
+        // The lock is free, and the next save works; by a new state file, since an EROFS is not forgotten by the old one.
+        let generation = (try? directory.state().verify().generation) ?? .absent
+        let next = try self.state(directory, work).save([1, 2, 3], deadline: .now)
+        #expect(next.generation > generation, "\(trial)")
+        if case .failure(let error as StateError) = outcome, error.code == .outcomeUnknown {
+            #expect(
+                next.generation.value > error.found ?? .max,
+                "the generation in doubt is not given away: \(trial)"
+            )
+        }
+        #expect(try directory.state().load() == [1, 2, 3], "\(trial)")
+        fileSystem.forgetSharedMemory()
+        #expect(try directory.state().load() == [1, 2, 3], "\(trial)")
     }
 
     private func state(_ directory: Directory, _ work: Work) throws -> StateFile<[UInt8]> {

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The file system that one process of a schedule sees: a record of answers. A process whose calls are all answered up to
+// some point, and that asks for one more, is ended there; that call is what it does next. So a process can be brought to any
+// point of its life again, and many processes be interleaved, without a thread for each.
+
+package import Holdfast
+internal import Synchronization
+internal import _HoldfastCShims
+
+/// A call that a process is about to make.
+struct PendingCall: Sendable {
+    /// As strace(1) would show it.
+    let words: String
+    /// Makes it; gives the answer, or throws a `SystemError`.
+    let perform: @Sendable (SimulatedFileSystem) throws -> any Sendable
+    /// What it works on is this process's alone: it makes no difference to others when it is made.
+    var isPrivate = false
+    /// It is never made.
+    var isLast = false
+    /// The lock that it takes, if who finds it taken only tries again.
+    var awaitedLock: Int32?
+}
+
+/// What a call came to.
+enum CallAnswer: Sendable {
+    case value(any Sendable)
+    case failure(SystemError)
+
+    var words: String {
+        switch self {
+        case .failure(let error): return "-1 \(errnoName(error.code))"
+        case .value(let value):
+            if let status = value as? FileStatus { return "inode \(status.identity.inode), \(status.size) bytes" }
+            if let identity = value as? FileIdentity { return "inode \(identity.inode)" }
+            if let bytes = value as? [UInt8] { return "\(bytes.count) bytes" }
+            return value is () ? "0" : "\(value)"
+        }
+    }
+}
+
+/// Answers a process from a record, and ends it behind the last answer.
+package final class ScheduledFileSystem: FileSystem {
+    private struct State {
+        var answers: ArraySlice<CallAnswer>
+        var pending: PendingCall?
+        var names: [String: String] = [:]
+        var unnamed: Set<Int32> = []
+    }
+
+    private let number: Int
+    private let state: Mutex<State>
+
+    /// The descriptor on which every process has the root directory open.
+    static func root(of process: Int) -> Int32 { Int32(process + 1) * 100_000 }
+
+    init(process: Int, answers: [CallAnswer]) {
+        number = process
+        state = Mutex(State(answers: answers[...]))
+    }
+
+    /// The call that has no answer; nil if there was none.
+    var pending: PendingCall? { state.withLock { $0.pending } }
+
+    /// Answers a call.
+    private func ask<Answer: Sendable>(
+        _ words: String,
+        isPrivate: Bool = false,
+        isLast: Bool = false,
+        awaitedLock: Int32? = nil,
+        _ perform: @escaping @Sendable (SimulatedFileSystem) throws(SystemError) -> Answer
+    ) throws(SystemError) -> Answer {
+        let answer = state.withLock { state -> CallAnswer in
+            if state.pending == nil {
+                if let answer = state.answers.popFirst() { return answer }
+                state.pending = PendingCall(
+                    words: words,
+                    perform: { try perform($0) },
+                    isPrivate: isPrivate,
+                    isLast: isLast,
+                    awaitedLock: awaitedLock
+                )
+            }
+            // An errno that nobody expects: the process gives up, and whatever it asks for meanwhile fails too.
+            return .failure(SystemError(call: "end", code: 9999))
+        }
+        switch answer {
+        case .failure(let error): throw error
+        case .value(let value):
+            guard let value = value as? Answer else { preconditionFailure("\(words) had another answer before") }
+            return value
+        }
+    }
+
+    /// A moment at which others may act, without a call.
+    func pause(forEver isLast: Bool = false) {
+        try? ask("does its work", isLast: isLast) { _ in }
+    }
+
+    /// Names with a number that no other has get one that tells only whose it is, so that equal states are equal.
+    private func stable(_ name: String) -> String {
+        let pieces = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard pieces.count > 2, pieces[pieces.count - 2].utf8.count == 16 else { return name }
+        let digits = String(pieces[pieces.count - 2])
+        if digits.hasPrefix("000000000000") { return name }
+        return state.withLock { state in
+            if let known = state.names[digits] { return name.replacing(digits, with: known) }
+            let stable = hexadecimal(UInt64(number * 256 + state.names.count))
+            state.names[digits] = stable
+            return name.replacing(digits, with: stable)
+        }
+    }
+
+    private func isUnnamed(_ descriptor: Int32) -> Bool {
+        state.withLock { $0.unnamed.contains(descriptor) }
+    }
+
+    private var root: Int32 { Self.root(of: number) }
+}
+
+/// What does not depend on anybody is answered at once.
+extension ScheduledFileSystem {
+    package func openDirectory(path: String) throws(SystemError) -> Int32 { root }
+
+    package func status(_ descriptor: Int32) throws(SystemError) -> FileStatus {
+        if descriptor == root { return Volume().status(Volume.root) }
+        return try ask("fstat(\(descriptor))", isPrivate: isUnnamed(descriptor)) { system throws(SystemError) in
+            try system.status(descriptor)
+        }
+    }
+
+    package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool { false }
+
+    /// Without a crash it changes nothing.
+    package func sync(_ descriptor: Int32, _ kind: SyncKind) throws(SystemError) {}
+
+    package func close(_ descriptor: Int32) throws(SystemError) {
+        if descriptor == root { return }
+        try ask("close(\(descriptor))") { system throws(SystemError) in try system.close(descriptor) }
+    }
+}
+
+extension ScheduledFileSystem {
+    package func openDirectory(_ name: String, in directory: Int32, followingLink: Bool) throws(SystemError) -> Int32 {
+        try ask("openat(\"\(name)\", O_DIRECTORY)") { system throws(SystemError) in
+            try system.openDirectory(name, in: directory, followingLink: followingLink)
+        }
+    }
+
+    package func open(_ name: String, in directory: Int32, _ mode: OpenMode) throws(SystemError) -> Int32 {
+        let name = stable(name)
+        return try ask("openat(\"\(name)\", \(mode))") { system throws(SystemError) in
+            try system.open(name, in: directory, mode)
+        }
+    }
+
+    package func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
+        let descriptor = try ask("openat(O_TMPFILE)") { system throws(SystemError) in
+            try system.openUnnamed(in: directory)
+        }
+        state.withLock { _ = $0.unnamed.insert(descriptor) }
+        return descriptor
+    }
+
+    package func status(of name: String, in directory: Int32) throws(SystemError) -> FileStatus {
+        let name = stable(name)
+        return try ask("fstatat(\"\(name)\")") { system throws(SystemError) in
+            try system.status(of: name, in: directory)
+        }
+    }
+
+    package func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
+        let name = stable(name)
+        return try ask("statx(\"\(name)\")") { system throws(SystemError) in
+            try system.identity(of: name, in: directory)
+        }
+    }
+
+    package func read(
+        _ descriptor: Int32,
+        into first: UnsafeMutableRawBufferPointer,
+        _ second: UnsafeMutableRawBufferPointer,
+        at offset: Int64
+    ) throws(SystemError) -> Int {
+        let count = first.count + second.count
+        let bytes = try ask("pread(\(descriptor), \(count), \(offset))") { system throws(SystemError) in
+            try system.posix.pread(descriptor, count: count, at: offset)
+        }
+        unsafe first.copyBytes(from: bytes.prefix(first.count))
+        unsafe second.copyBytes(from: bytes.dropFirst(first.count))
+        return bytes.count
+    }
+
+    package func write(
+        _ descriptor: Int32,
+        _ first: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer,
+        at offset: Int64
+    ) throws(SystemError) -> Int {
+        let bytes = unsafe Array(first) + Array(second)
+        let words = "pwrite(\(descriptor), [\(bytes.count)], \(offset))"
+        return try ask(words, isPrivate: isUnnamed(descriptor)) { system throws(SystemError) in
+            try system.posix.pwrite(descriptor, bytes, at: offset)
+        }
+    }
+
+    package func truncate(_ descriptor: Int32, to size: Int64) throws(SystemError) {
+        try ask("ftruncate(\(descriptor), \(size))") { system throws(SystemError) in
+            try system.truncate(descriptor, to: size)
+        }
+    }
+
+    package func rename(
+        _ name: String,
+        to newName: String,
+        in directory: Int32,
+        replacing: Bool
+    ) throws(SystemError) {
+        let (name, newName) = (stable(name), stable(newName))
+        try ask("rename(\"\(name)\", \"\(newName)\"\(replacing ? "" : ", RENAME_NOREPLACE"))") {
+            system throws(SystemError) in
+            try system.rename(name, to: newName, in: directory, replacing: replacing)
+        }
+    }
+
+    package func link(_ name: String, to newName: String, in directory: Int32) throws(SystemError) {
+        let (name, newName) = (stable(name), stable(newName))
+        try ask("link(\"\(name)\", \"\(newName)\")") { system throws(SystemError) in
+            try system.link(name, to: newName, in: directory)
+        }
+    }
+
+    package func link(unnamed descriptor: Int32, to name: String, in directory: Int32) throws(SystemError) {
+        let name = stable(name)
+        try ask("linkat(\(descriptor), \"\(name)\")") { system throws(SystemError) in
+            try system.link(unnamed: descriptor, to: name, in: directory)
+        }
+        state.withLock { _ = $0.unnamed.remove(descriptor) }
+    }
+
+    package func unlink(_ name: String, in directory: Int32) throws(SystemError) {
+        let name = stable(name)
+        try ask("unlink(\"\(name)\")") { system throws(SystemError) in try system.unlink(name, in: directory) }
+    }
+
+    package func makeDirectory(_ name: String, in directory: Int32, permissions: UInt32) throws(SystemError) {
+        try ask("mkdir(\"\(name)\")") { system throws(SystemError) in
+            try system.makeDirectory(name, in: directory, permissions: permissions)
+        }
+    }
+
+    package func names(in directory: Int32) throws(SystemError) -> [String] {
+        try ask("readdir()") { system throws(SystemError) in try system.names(in: directory) }
+    }
+
+    package func setOwner(_ descriptor: Int32, owner: UInt32, group: UInt32) throws(SystemError) {
+        try ask("fchown(\(descriptor))") { system throws(SystemError) in
+            try system.setOwner(descriptor, owner: owner, group: group)
+        }
+    }
+
+    package func setPermissions(_ descriptor: Int32, _ permissions: UInt32) throws(SystemError) {
+        try ask("fchmod(\(descriptor))") { system throws(SystemError) in
+            try system.setPermissions(descriptor, permissions)
+        }
+    }
+
+    package func attributeNames(_ descriptor: Int32) throws(SystemError) -> [String] {
+        try ask("flistxattr(\(descriptor))") { system throws(SystemError) in try system.attributeNames(descriptor) }
+    }
+
+    package func attribute(_ name: String, of descriptor: Int32) throws(SystemError) -> [UInt8] {
+        try ask("fgetxattr(\(descriptor), \"\(name)\")") { system throws(SystemError) in
+            try system.attribute(name, of: descriptor)
+        }
+    }
+
+    package func setAttribute(_ name: String, of descriptor: Int32, to value: [UInt8]) throws(SystemError) {
+        try ask("fsetxattr(\(descriptor), \"\(name)\")") { system throws(SystemError) in
+            try system.setAttribute(name, of: descriptor, to: value)
+        }
+    }
+
+    package func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+        let words = "\(kind == .flock ? "flock" : "fcntl")(\(descriptor), \(exclusive ? "exclusive" : "shared"))"
+        return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: kind == .flock ? descriptor : nil) {
+            system throws(SystemError) in
+            try system.tryLock(descriptor, kind, exclusive: exclusive)
+        }
+    }
+
+    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+        try ask("\(kind == .flock ? "flock" : "fcntl")(\(descriptor), unlock)") { system throws(SystemError) in
+            try system.unlock(descriptor, kind)
+        }
+    }
+
+    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
+        try ask("fcntl(\(descriptor), F_OFD_GETLK)") { system throws(SystemError) in
+            try system.isRangeLocked(descriptor)
+        }
+    }
+}
