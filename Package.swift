@@ -61,10 +61,12 @@ let package = Package(
                 argumentParser,
             ]
         ),
+        .target(name: "_HoldfastTestShims", path: "Tests/_HoldfastTestShims"),
         .testTarget(
             name: "HoldfastTests",
             dependencies: [
-                "Holdfast", "HoldfastTesting", "CrashWorkloads", "_HoldfastCShims", "holdfastctl", "holdfast-stress",
+                "Holdfast", "HoldfastTesting", "CrashWorkloads", "_HoldfastCShims", "_HoldfastTestShims", "holdfastctl",
+                "holdfast-stress",
             ]
         ),
     ],

@@ -102,7 +102,7 @@ struct DotPlot {
             Chart.circle(left + 6, 38, 5.5, "c0", title: "Holdfast"), Chart.text("Holdfast", left + 18, 42),
             Chart.line(left + 96, 31, left + 96, 45, "floor"), Chart.text("the floor: raw C", left + 106, 42),
             Chart.circle(left + 222, 38, 4.5, "peer", title: "a peer"),
-            Chart.text("a peer (best one named on the right of it in the table)", left + 234, 42),
+            Chart.text("a peer, by name in the table and on the page", left + 234, 42),
         ]
         for exponent in scale.low...scale.high {
             let x = scale.position(pow(10, Double(exponent)))

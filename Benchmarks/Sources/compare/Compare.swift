@@ -125,7 +125,7 @@ struct Compare: ParsableCommand {
                     "mutex",
                     beside: "pthread",
                     "robust pthread mutex",
-                    count: 20_000,
+                    count: 500_000,
                     $0
                 )
             },
@@ -135,7 +135,7 @@ struct Compare: ParsableCommand {
                     "lock-file",
                     beside: "flock",
                     "open, flock, close",
-                    count: 200,
+                    count: 1000,
                     $0
                 )
             },

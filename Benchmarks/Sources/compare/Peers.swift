@@ -117,9 +117,9 @@ extension Peers {
                 let page = try FloorPage("peer.pthread", in: bench.ground)
                 return Contestant("robust pthread mutex", page.lockAndUnlock)
             },
-            Peer(name: "Synchronization.Mutex, one process only") { _ in
+            Peer(name: "Synchronization.Mutex, one process only*") { _ in
                 let value = LocalMutex()
-                return Contestant("Synchronization.Mutex, one process only", value.cycle)
+                return Contestant("Synchronization.Mutex, one process only*", value.cycle)
             },
             Peer(name: "POSIX named semaphore") { bench in
                 let semaphore = try Semaphore(Worker.semaphoreName("\(bench.ground.path)/uncontended"))
@@ -199,7 +199,10 @@ extension Peers {
         kinds.map { kind in
             let name = workerNames[kind] ?? kind
             return Peer(name: name, needs: workerNeeds[kind]) { bench in
-                try Contention.contestant(name, worker(kind), "contended.\(kind)", count: 500, bench)
+                // Some milliseconds, so that both are at it together.
+                let isInMemory = ["semaphore", "lmdb"].contains(kind)
+                let count = isInMemory ? 100_000 : 1000
+                return try Contention.contestant(name, worker(kind), "contended.\(kind)", count: count, bench)
             }
         }
     }
@@ -263,12 +266,12 @@ extension Peers {
     }
 
     static let renameSequence = "write, fsync, rename, fsync in C"
-    static let slotFloor = "pwrite, fdatasync in C"
+    static let slotFloor = "pwrite, fdatasync in C*"
     static let original = "the original's algorithm (Python)"
     static let writeAhead = "SQLite, WAL FULL"
     static let rollback = "SQLite, rollback FULL"
     static let lmdb = "LMDB"
-    static let atomic = "Foundation .atomic (flushes nothing of the directory)"
+    static let atomic = "Foundation .atomic*"
 
     static func saves(_ work: String) -> [Peer] {
         let isInPlace = work.contains("two-slot")
@@ -305,8 +308,8 @@ extension Peers {
                 return Contestant(atomic) { for _ in 0..<$0 { try data.write(to: url, options: .atomic) } }
             },
             program(original, .python, length),
-            program("google/renameio (Go)", .renameio, length),
-            program("write-file-atomic (npm)", .writeFileAtomic, length),
+            program("google/renameio (Go)*", .renameio, length),
+            program("write-file-atomic (npm)*", .writeFileAtomic, length),
         ]
     }
 
@@ -329,8 +332,8 @@ extension Peers {
             }
         }
         return [
-            Peer(name: "open, fstat, read, close in C") { bench in
-                Contestant("open, fstat, read, close in C", try LoadFloor(bench, "peer.loaded", length: length).load)
+            Peer(name: "open, fstat, read, close in C*") { bench in
+                Contestant("open, fstat, read, close in C*", try LoadFloor(bench, "peer.loaded", length: length).load)
             },
             peer("LMDB get", .lmdb) { try LMDB("\($0.ground.path)/load.lmdb") },
             peer("SQLite select", .sqlite) { try SQLite("\($0.ground.path)/load.sqlite", .writeAhead) },

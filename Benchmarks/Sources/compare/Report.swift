@@ -10,7 +10,11 @@ struct ReportRow: Encodable {
     let row: BenchRow
     let missing: [String]
 
-    var bestPeer: BenchRow.Entry? { row.peers.min { $0.nanoseconds < $1.nanoseconds } }
+    /// The fastest that does as much; see ``Report/note`` for the stars.
+    var bestPeer: BenchRow.Entry? {
+        row.peers.filter { !$0.name.hasSuffix("*") && !$0.name.hasPrefix("Holdfast") }
+            .min { $0.nanoseconds < $1.nanoseconds }
+    }
     /// How many times as fast as the best peer; below 1 if that is faster.
     var timesBestPeer: Double? {
         row.subject.nanoseconds > 0 ? bestPeer.map { $0.nanoseconds / row.subject.nanoseconds } : nil
@@ -75,8 +79,11 @@ struct Report: Encodable {
 
     static let note = """
         Times are medians of rounds that all take in turns; the spread is half the distance between the tenth and the \
-        ninetieth percentile. Flushes and bytes are those that the disk completed for one save, by the kernel's count. \
-        Foundation's .atomic does not flush the directory, and so does not do the same work.
+        ninetieth percentile. Flushes and bytes are those that the disk completed for one save, by the kernel's count, \
+        with what others wrote at the time. A star: it does less, and is not counted as a peer for the best. \
+        Foundation's .atomic, renameio and write-file-atomic do not flush the directory, so a power cut may undo their \
+        saves; Synchronization.Mutex is for one process; the floors of other work verify and record nothing. A POSIX \
+        semaphore or a SoftFileLock whose holder died is never granted again, and has no time of recovery.
         """
 
     private static let columns = ["", "median", "spread", "to floor", "of Holdfast", "flushes", "written"]
@@ -135,6 +142,10 @@ struct Report: Encodable {
 
     /// A table of a line for each row, and the goals.
     func markdown(command: String) -> String {
+        // Where exactly it was measured is of no use to others.
+        let heading = heading.map { line in
+            line.hasPrefix("/") ? line.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? line : line
+        }
         var text = "One run of `\(command)`: \(heading.joined(separator: "; ")).\n\n"
         text += "| work | Holdfast | spread | floor | to floor | best peer | times as fast | flushes | written |\n"
         text += "|---|---|---|---|---|---|---|---|---|\n"
