@@ -25,6 +25,8 @@ let package = Package(
     products: [
         .library(name: "Holdfast", targets: ["Holdfast"]),
         .library(name: "HoldfastTesting", targets: ["HoldfastTesting"]),
+        // What measures, for the comparison in Benchmarks; no promise to anybody else.
+        .library(name: "_HoldfastBench", targets: ["HoldfastBench"]),
     ],
     traits: [
         .trait(name: "JSON", description: "JSONCodec: typed state as JSON, over FoundationEssentials."),
@@ -43,9 +45,14 @@ let package = Package(
         .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
         .target(name: "_HoldfastStressShims", path: "Sources/_HoldfastStressShims"),
+        .target(name: "ToolProcesses", dependencies: ["Holdfast"]),
+        .target(
+            name: "HoldfastBench",
+            dependencies: ["Holdfast", "ToolProcesses", "_HoldfastCShims", "_HoldfastFloors"]
+        ),
         .executableTarget(
             name: "holdfastctl",
-            dependencies: ["Holdfast", "_HoldfastCShims", "_HoldfastFloors", argumentParser]
+            dependencies: ["Holdfast", "HoldfastBench", "ToolProcesses", "_HoldfastCShims", argumentParser]
         ),
         .executableTarget(
             name: "holdfast-stress",

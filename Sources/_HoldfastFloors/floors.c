@@ -33,6 +33,23 @@ int hf_floor_lock(int directory, const char *name, bool exclusive, size_t count)
     return 0;
 }
 
+int hf_floor_pid_file(int directory, const char *name, size_t count) {
+    for (size_t turn = 0; turn < count; turn++) {
+        char line[16];
+        int length = snprintf(line, sizeof line, "%d\n", (int)getpid());
+        int file = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (file < 0) {
+            return -1;
+        }
+        if (write(file, line, (size_t)length) != length || fsync(file) != 0 || flock(file, LOCK_EX) != 0 ||
+            unlinkat(directory, name, 0) != 0) {
+            return failed(file);
+        }
+        close(file);
+    }
+    return 0;
+}
+
 static int save(int directory, const char *name, const char *temporary, const void *bytes, size_t length, bool flush) {
     int file = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0) {

@@ -11,8 +11,8 @@ struct Stress: ParsableCommand {
         commandName: "holdfast-stress",
         abstract: "Stresses Holdfast: with processes that die while they hold, and with crashes of every kind.",
         subcommands: [
-            LocksCommand.self, MutexCommand.self, CrashCommand.self, SchedulesCommand.self, HoldCommand.self,
-            IncrementCommand.self,
+            LocksCommand.self, MutexCommand.self, StateCommand.self, CrashCommand.self, SchedulesCommand.self,
+            HoldCommand.self,
         ]
     )
 
@@ -22,6 +22,7 @@ struct Stress: ParsableCommand {
         switch arguments.first {
         case WorkerPlan.verb: Worker.main(arguments)
         case MutexPlan.verb: MutexWorker.main(arguments)
+        case StatePlan.verb: StateWorker.main(arguments)
         default: main(arguments)
         }
     }

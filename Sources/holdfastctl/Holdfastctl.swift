@@ -4,6 +4,8 @@
 
 internal import ArgumentParser
 internal import Holdfast
+internal import HoldfastBench
+internal import ToolProcesses
 #if canImport(Glibc)
 internal import Glibc
 #elseif canImport(Musl)
@@ -35,7 +37,7 @@ struct Holdfastctl: ParsableCommand {
             is not known is null.
             """,
         version: "holdfastctl \(version)",
-        subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self, BenchPeer.self]
+        subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self]
     )
 
     func run() throws {
@@ -57,6 +59,15 @@ func missingCommand(_ group: String) -> CommandFailure {
 
     private static func run() -> Int32 {
         var command: any ParsableCommand
+        let arguments = CommandLine.arguments.dropFirst()
+        if arguments.first == BenchPeer.command {
+            do {
+                try BenchPeer.run(Array(arguments.dropFirst()))
+                return 0
+            } catch {
+                return report(CommandFailure(error, .writing))
+            }
+        }
         do {
             try Arguments.check()
             command = try Holdfastctl.parseAsRoot()

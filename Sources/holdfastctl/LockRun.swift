@@ -12,6 +12,7 @@ internal import Musl
 #else
 internal import Darwin
 #endif
+internal import ToolProcesses
 
 struct LockRun: ParsableCommand {
     static let configuration = CommandConfiguration(

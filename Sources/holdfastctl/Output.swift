@@ -37,7 +37,10 @@ enum Output {
     }
 
     /// Prints one object on one line, keys in order, numbers exact.
-    static func line(_ object: [String: JSONValue]) throws(CommandFailure) {
+    static func line(_ object: [String: JSONValue]) throws(CommandFailure) { try json(object) }
+
+    /// Prints one object on one line, keys in order, numbers exact.
+    static func json(_ object: some Encodable) throws(CommandFailure) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let text: Data

@@ -12,13 +12,9 @@ internal import Musl
 internal import Darwin
 #endif
 internal import Holdfast
-internal import Synchronization
+internal import ToolProcesses
 
 enum StandardStreams {
-    /// The signals that killed before ``prepare()``, as they shall again in a command that we start.
-    static var signalsMadeErrors: [Int32] { madeErrors.withLock { $0 } }
-    private static let madeErrors = Mutex<[Int32]>([])
-
     /// To be called first, before anything is opened.
     static func prepare() {
         // Opened the wrong way round, so that using it fails as a closed one does; not inherited, so closed for others.
@@ -27,8 +23,7 @@ enum StandardStreams {
             _ = unsafe open("/dev/null", mode | O_CLOEXEC)
         }
         // EPIPE and EFBIG instead.
-        let fatal = [SIGPIPE, SIGXFSZ].filter { signal($0, SIG_IGN) == nil }
-        madeErrors.withLock { $0 = fatal }
+        SignalSet.makeErrors([SIGPIPE, SIGXFSZ])
     }
 
     /// Reads standard input to its end.

@@ -16,8 +16,15 @@ package final class LockSite: Sendable {
         let process: Int32
     }
 
-    private struct Reference {
-        weak var site: LockSite?
+    private final class Reference: Sendable {
+        weak let site: LockSite?
+        /// Tells whose this is without a reference, whose end under the registry's lock might want that lock.
+        let id: ObjectIdentifier
+
+        init(_ site: LockSite) {
+            self.site = site
+            id = ObjectIdentifier(site)
+        }
     }
 
     private struct State: ~Copyable {
@@ -38,9 +45,9 @@ package final class LockSite: Sendable {
     }
 
     deinit {
-        let key = key
+        let (key, id) = (key, ObjectIdentifier(self))
         Self.sites.withLock { sites in
-            if sites[key]?.site == nil { sites[key] = nil }
+            if sites[key]?.id == id { sites[key] = nil }
         }
     }
 
@@ -58,7 +65,7 @@ package final class LockSite: Sendable {
         return sites.withLock { sites in
             if let site = sites[key]?.site { return site }
             let site = LockSite(key)
-            sites[key] = Reference(site: site)
+            sites[key] = Reference(site)
             return site
         }
     }

@@ -12,16 +12,21 @@ struct PublishedState: Hashable, Sendable {
     /// How many saves after it failed in a way that left its successor's generation in doubt.
     var failures: UInt64 = 0
 
-    // Bit 0: flushed. Bits 1 to 15: failures. The rest: generation.
+    // Bit 0: flushed. Bit 1: void. Bits 2 to 15: failures. The rest: generation.
     private static let shift = 16
-    private static let mostFailures: UInt64 = (1 << 15) - 1
+    private static let voidBit: UInt64 = 2
+    private static let mostFailures: UInt64 = (1 << 14) - 1
 
-    /// Nil for 0: nothing is known, as after a reboot.
+    /// Nil if nothing is known, as after a reboot.
     init?(word: UInt64) {
-        if word == 0 { return nil }
+        if word == 0 || word & Self.voidBit != 0 { return nil }
+        self.init(anyWord: word)
+    }
+
+    private init(anyWord word: UInt64) {
         generation = Generation(word >> Self.shift)
         isFlushed = word & 1 == 1
-        failures = (word >> 1) & Self.mostFailures
+        failures = (word >> 2) & Self.mostFailures
     }
 
     init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0) {
@@ -30,15 +35,31 @@ struct PublishedState: Hashable, Sendable {
         self.failures = failures
     }
 
+    /// What stands in the word, also if it does not count any more: no later state may have the same word.
+    static func last(in word: UInt64) -> PublishedState { PublishedState(anyWord: word) }
+
+    /// The word in which nothing counts any more.
+    static func void(_ word: UInt64) -> UInt64 { word == 0 ? 0 : word | voidBit }
+
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
     var word: UInt64 {
         guard generation.value >> (64 - Self.shift) == 0 else { return 0 }
-        return generation.value << Self.shift | min(failures, Self.mostFailures) << 1 | (isFlushed ? 1 : 0)
+        return generation.value << Self.shift | min(failures, Self.mostFailures) << 2 | (isFlushed ? 1 : 0)
     }
 
     /// The same after one more failed save.
     func failedAgain() -> PublishedState {
-        PublishedState(generation: generation, isFlushed: isFlushed, failures: min(failures + 1, Self.mostFailures))
+        var later = self
+        later.failures += 1
+        return later
+    }
+
+    /// The same, but with no next generation that the other one has, or that is in doubt after it.
+    func behind(_ last: PublishedState) -> PublishedState {
+        guard let limit = last.next()?.value, let next = next()?.value, next < limit else { return self }
+        var later = self
+        later.failures += (limit - next + 1) / 2
+        return later
     }
 
     /// The generation that the next save has: always in the other slot, and never one that a failed save had.

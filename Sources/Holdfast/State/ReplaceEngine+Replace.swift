@@ -33,14 +33,15 @@ enum FileImage: Sendable {
 extension ReplaceEngine {
     /// Puts a new file in the place of the target, whose metadata it takes over, or else the given.
     ///
-    /// Only a target, which is sound, is kept as the previous copy.
+    /// Only a target, which is sound, is kept as the previous copy. `willRename` is called when all is ready but that.
     func replace(
         _ target: TargetState?,
         by payload: [UInt8],
         _ header: FrameHeader,
         _ request: SaveRequest,
         metadata: FileMetadata? = nil,
-        as image: FileImage = .frame
+        as image: FileImage = .frame,
+        willRename: () -> Void = {}
     ) throws(StateError) -> Commit {
         sweep()
         let flushes = request.durability == .powerLoss
@@ -48,10 +49,10 @@ extension ReplaceEngine {
         do throws(SystemError) {
             if flushes {
                 let entry = try directory.openItself()
-                try put(target, payload, header, flushes, metadata, image)
+                try put(target, payload, header, flushes, metadata, image, willRename)
                 syncError = Self.flush(entry)
             } else {
-                try put(target, payload, header, flushes, metadata, image)
+                try put(target, payload, header, flushes, metadata, image, willRename)
                 syncError = nil
             }
         } catch {
@@ -89,12 +90,14 @@ extension ReplaceEngine {
         _ header: FrameHeader,
         _ flushes: Bool,
         _ metadata: FileMetadata?,
-        _ image: FileImage
+        _ image: FileImage,
+        _ willRename: () -> Void
     ) throws(SystemError) {
         let temporary = names.temporary()
         let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes, image)
         do throws(SystemError) {
             if let target, target.isPlain, options.keepsPrevious { try keepPrevious(target.status) }
+            willRename()
             try rename(temporary, of: status.identity)
         } catch {
             try? directory.unlink(temporary)
@@ -178,6 +181,27 @@ extension ReplaceEngine {
         } catch {
             try? directory.unlink(link)
             throw error
+        }
+    }
+
+    /// Keeps the target's state as the previous copy, in a file of its own, since the target is not an ordinary one.
+    func keepPrevious(
+        _ payload: [UInt8],
+        _ target: TargetState,
+        _ request: SaveRequest
+    ) throws(StateError) {
+        let copy = names.temporary()
+        do throws(SystemError) {
+            let flushes = request.durability == .powerLoss
+            _ = try write(copy, payload, target.header, target.metadata, flushes, .frame)
+            do throws(SystemError) {
+                try directory.rename(copy, to: names.previous, replacing: true)
+            } catch {
+                try? directory.unlink(copy)
+                throw error
+            }
+        } catch {
+            throw StateError(.notSaved, request.operation, path: path, cause: error)
         }
     }
 

@@ -69,7 +69,7 @@ final class ReplaceEngine: Sendable {
         do throws(LockError) {
             let lock = try lockFile().lock(.exclusive, deadline: deadline)
             // Whoever saved last may have died over it, and the lock tells that once.
-            if lock.abandoned != nil { memory.withLock { $0.hasSwept = false } }
+            if lock.abandoned != nil { sweepAgain() }
             return lock
         } catch {
             throw lockFailure(error, operation)
@@ -95,6 +95,9 @@ final class ReplaceEngine: Sendable {
         memory.withLock { $0.lockFile = made }
         return made
     }
+
+    /// Has the next save look for what a writer left that died.
+    func sweepAgain() { memory.withLock { $0.hasSwept = false } }
 
     /// Removes what writers that died left behind: at the first save here, and when the lock says that one died.
     ///

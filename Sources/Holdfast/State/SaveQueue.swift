@@ -4,7 +4,8 @@
 // a flush. What came together is saved together: of values that replace one another at once, only the newest is written,
 // and its flush stands for all of them. Invariants:
 // - saves are made in the order in which they came, and one that has a condition is made by itself;
-// - a task is resumed only after the save that wrote its value, or a later one, has returned.
+// - a task is resumed only after the save that wrote its value, or a later one, has returned, or its deadline has come while
+//   others were being saved.
 
 internal import Synchronization
 internal import _HoldfastCShims
@@ -12,7 +13,8 @@ internal import _HoldfastCShims
 /// The awaited saves of one state file.
 @safe
 final class SaveQueue: Sendable {
-    struct Entry: Sendable {
+    private struct Entry: Sendable {
+        let ticket: UInt64
         let payload: [UInt8]
         let request: SaveRequest
         let continuation: CheckedContinuation<Result<Commit, StateError>, Never>
@@ -28,6 +30,9 @@ final class SaveQueue: Sendable {
     private struct State {
         var pending: [Entry] = []
         var hasThread = false
+        /// Whether the thread is saving.
+        var isSaving = false
+        var lastTicket: UInt64 = 0
         /// Of which process the thread is: a forked child has none.
         var process: Int32 = 0
     }
@@ -50,21 +55,46 @@ final class SaveQueue: Sendable {
 
     /// Saves the payload, or one that came later.
     func save(_ payload: [UInt8], _ request: SaveRequest, _ engine: StateEngine) async -> Result<Commit, StateError> {
-        await withCheckedContinuation { continuation in
-            let entry = Entry(payload: payload, request: request, continuation: continuation)
-            let needsThread = state.withLock { state in
-                if state.process != getpid() {
-                    // What a parent's tasks awaited is the parent's business.
-                    state = State(process: getpid())
-                }
-                state.pending.append(entry)
-                defer { state.hasThread = true }
-                return !state.hasThread
-            }
-            unsafe appended.pointee.wrappingAdd(1, ordering: .releasing)
-            unsafe hf_word_wake(address)
-            if needsThread { beginThread(engine) }
+        let ticket = state.withLock { state in
+            state.lastTicket += 1
+            return state.lastTicket
         }
+        let timer = request.deadline.map { deadline in
+            Task {
+                try await Task.sleep(until: deadline, clock: .continuous)
+                expire(ticket, engine)
+            }
+        }
+        defer { timer?.cancel() }
+        return await withCheckedContinuation { continuation in
+            append(Entry(ticket: ticket, payload: payload, request: request, continuation: continuation), engine)
+        }
+    }
+
+    private func append(_ entry: Entry, _ engine: StateEngine) {
+        let needsThread = state.withLock { state in
+            if state.process != getpid() {
+                // What a parent's tasks awaited is the parent's business.
+                state = State(lastTicket: state.lastTicket, process: getpid())
+            }
+            state.pending.append(entry)
+            defer { state.hasThread = true }
+            return !state.hasThread
+        }
+        unsafe appended.pointee.wrappingAdd(1, ordering: .releasing)
+        unsafe hf_word_wake(address)
+        if needsThread { beginThread(engine) }
+    }
+
+    /// Gives up a save that waits for others to be made; one whose turn it is has its deadline itself.
+    private func expire(_ ticket: UInt64, _ engine: StateEngine) {
+        let expired = state.withLock { state -> Entry? in
+            guard state.isSaving, let index = state.pending.firstIndex(where: { $0.ticket == ticket }) else {
+                return nil
+            }
+            return state.pending.remove(at: index)
+        }
+        expired?.continuation.resume(returning: .failure(StateError(.timedOut, .saving, path: engine.path)))
     }
 
     private var address: UnsafePointer<UInt32> {
@@ -93,6 +123,7 @@ final class SaveQueue: Sendable {
             let count = unsafe appended.pointee.load(ordering: .acquiring)
             let entries = state.withLock { state in
                 if state.pending.isEmpty, !isPatient { state.hasThread = false }
+                state.isSaving = !state.pending.isEmpty
                 return exchange(&state.pending, with: [])
             }
             if entries.isEmpty {
@@ -110,10 +141,26 @@ final class SaveQueue: Sendable {
         while start < entries.count {
             var end = start + 1
             while end < entries.count, entries[end - 1].yields(to: entries[end]) { end += 1 }
-            let newest = entries[end - 1]
-            let result = Result { () throws(StateError) in try engine.save(newest.payload, newest.request) }
-            for entry in entries[start..<end] { entry.continuation.resume(returning: result) }
+            let result = save(entries[end - 1], engine)
+            // What is wrong may be the newest value, as its size.
+            let isForAll = end - start == 1 || !result.isRefusal
+            for entry in entries[start..<end - 1] {
+                entry.continuation.resume(returning: isForAll ? result : save(entry, engine))
+            }
+            entries[end - 1].continuation.resume(returning: result)
             start = end
         }
+    }
+
+    private func save(_ entry: Entry, _ engine: StateEngine) -> Result<Commit, StateError> {
+        Result { () throws(StateError) in try engine.save(entry.payload, entry.request) }
+    }
+}
+
+extension Result<Commit, StateError> {
+    /// Whether nothing was saved, for a reason that need not be another value's too.
+    fileprivate var isRefusal: Bool {
+        guard case .failure(let error) = self else { return false }
+        return [.notSaved, .refused, .tooLarge].contains(error.code)
     }
 }

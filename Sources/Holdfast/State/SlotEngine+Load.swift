@@ -11,11 +11,20 @@ extension SlotEngine {
         // Each turn after the first needs somebody to have saved or replaced the file meanwhile.
         for _ in 0..<1000 {
             guard let file = try file(operation) else { return nil }
-            guard let sidecar = sidecarOfReader() else { return try loadDirectly(file, operation) }
+            guard let sidecar = try readerSidecar(operation) else {
+                return try loadDirectly(file, operation, durable: durable)
+            }
+            do throws(LockError) {
+                try sidecar.checkPlace()
+            } catch {
+                retire(sidecar)
+                continue
+            }
             let word = sidecar.published
             if let published = PublishedState(word: word), published.isFlushed || !durable {
                 let generation = published.generation
                 let content = try read(generation.slot, of: file, operation)
+                if case .tooLarge(generation, let error) = content { throw error }
                 if let state = content.state, state.header.generation == generation {
                     // A save whose half is in the other slot may have been told of before a reboot.
                     if published.failures == 0 { return loaded(state, rejected: nil) }
@@ -42,13 +51,31 @@ extension SlotEngine {
         let lock: TwoSlotSidecar.Lock
         do throws(LockError) {
             lock = try sidecar.lock(deadline: nil)
+        } catch  where error.code == .reentrant {
+            // Who has the lock itself has not written yet.
+            return try loadDirectly(file, operation, durable: durable)
+        } catch  where error.code == .compromised {
+            retire(sidecar)
+            return nil
         } catch {
-            return try loadDirectly(file, operation)
+            throw notRead(error, operation)
         }
         guard try isInPlace(file, operation) else { return nil }
         let recovered = try recover(file, lock, operation, flushing: durable)
         TwoSlotSidecar.release(lock)
         return loaded(recovered.state, rejected: recovered.rejected)
+    }
+
+    private func readerSidecar(_ operation: StateError.Operation) throws(StateError) -> TwoSlotSidecar? {
+        do throws(LockError) {
+            return try sidecarOfReader()
+        } catch {
+            throw notRead(error, operation)
+        }
+    }
+
+    private func notRead(_ error: LockError, _ operation: StateError.Operation) -> StateError {
+        StateError(operation.failure, operation, path: path, cause: error.cause, underlying: error)
     }
 
     private func loaded(_ state: StoredState, rejected: StateError?) -> LoadedState {
@@ -63,7 +90,11 @@ extension SlotEngine {
     /// For who may not even open what is beside the file: writers may be at work.
     ///
     /// What it returns is flushed first, because nothing tells whether it is on the device already.
-    private func loadDirectly(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> LoadedState {
+    private func loadDirectly(
+        _ file: OpenSlots,
+        _ operation: StateError.Operation,
+        durable: Bool
+    ) throws(StateError) -> LoadedState {
         var last: SlotSurvey?
         for _ in 0..<1000 {
             let survey = try survey(file, operation)
@@ -73,6 +104,7 @@ extension SlotEngine {
                 guard let newest = survey.newest else { throw nothingSound(survey, operation) }
                 do throws(SystemError) {
                     try file.file.sync(.data)
+                    if durable { try flushName() }
                 } catch {
                     throw StateError(.notDurable, operation, path: path, cause: error)
                 }

@@ -15,10 +15,11 @@ extension SlotEngine {
         let lock = try lock(request.operation, deadline: request.deadline)
         let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try files.checkLength(payload, request)
-        let before = PublishedState(generation: target?.header.generation ?? .absent, isFlushed: true)
+        // Also behind what was published of a file that is gone: a reader might take the same word for its state.
+        let last = PublishedState(generation: target?.header.generation ?? .absent, isFlushed: true)
+        let before = last.behind(.last(in: lock.published))
         let header = try header(after: target?.header, before, payload, request)
-        let room = max(payload.count, options.capacity ?? 0)
-        let commit = try replace(target, by: payload, header, room: room, lock, request)
+        let commit = try replace(target, by: payload, header, room: payload.count, lock, request)
         TwoSlotSidecar.release(lock)
         try? fileLock.release()
         return commit
@@ -50,7 +51,7 @@ extension SlotEngine {
         let target = try target(base, file, request)
         // Twice as much, so that a state that grows a little with each save is not copied with each.
         let doubled = min(Int(file.header.capacity) * 2, options.maximumLength)
-        let room = max(payload.count, options.capacity ?? doubled)
+        let room = payload.count > Int(file.header.capacity) ? max(payload.count, doubled) : payload.count
         return try replace(target, by: payload, header, room: room, lock, request)
     }
 
@@ -62,18 +63,37 @@ extension SlotEngine {
         _ lock: borrowing TwoSlotSidecar.Lock,
         _ request: SaveRequest
     ) throws(StateError) -> Commit {
+        let room = max(room, options.capacity ?? 0)
+        if room > SlotFile.largestCapacity {
+            let detail = "a two-slot file has no room for \(room) bytes"
+            throw StateError(.refused, request.operation, path: path, detail: detail)
+        }
         let slots = SlotFileHeader(store: header.store, room: room, first: header.generation)
-        // Nobody may take the new file for the old one's state: what is published belongs to a file.
+        let commit = try replace(target, by: payload, header, as: .slots(slots), lock, request)
+        let flushed = commit.durability == .powerLoss
+        lock.publish(PublishedState(generation: header.generation, isFlushed: flushed).word)
+        return commit
+    }
+
+    /// Puts another file in the place of this one.
+    ///
+    /// Nobody may take that for the old one's state, so from the rename on nothing is published.
+    private func replace(
+        _ target: TargetState?,
+        by payload: [UInt8],
+        _ header: FrameHeader,
+        as image: FileImage,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ request: SaveRequest
+    ) throws(StateError) -> Commit {
+        let sidecar = lock.sidecar
         let word = lock.published
-        lock.publish(0)
+        defer { forget() }
         do throws(StateError) {
-            let commit = try files.replace(target, by: payload, header, request, as: .slots(slots))
-            forget()
-            let flushed = commit.durability == .powerLoss
-            lock.publish(PublishedState(generation: header.generation, isFlushed: flushed).word)
-            return commit
+            return try files.replace(target, by: payload, header, request, as: image) {
+                sidecar.publish(PublishedState.void(word))
+            }
         } catch {
-            forget()
             // The old file is in place, unless only the flush of its name failed.
             if error.code != .directoryNotSynced { lock.publish(word) }
             throw error
@@ -102,15 +122,14 @@ extension SlotEngine {
     ) throws -> Commit? {
         let fileLock = try files.lock(request.operation, deadline: request.deadline)
         let commit = try withFile(request) { file, lock in
-            let base = try base(request, file, lock, wantsPayload: wantsPayload)
+            let base = try base(request, file, lock, wantsPayload: wantsPayload || options.keepsPrevious)
             try files.check(request, against: base.header)
             let payload = try body(StoredPayload(schema: base.header.schema, bytes: base.payload))
             try files.checkLength(payload, request)
             let header = try header(after: base.header, base.published, payload, request)
             let target = try target(base, file, request)
-            lock.publish(0)
-            defer { forget() }
-            return try files.replace(target, by: payload, header, request)
+            if options.keepsPrevious { try files.keepPrevious(base.payload, target, request) }
+            return try replace(target, by: payload, header, as: .frame, lock, request)
         }
         try? fileLock.release()
         return commit

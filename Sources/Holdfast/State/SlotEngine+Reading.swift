@@ -10,8 +10,10 @@ enum SlotContent: Sendable {
     case state(StoredState)
     /// Nothing was ever written to it.
     case empty
-    /// A save whose flush failed.
-    case unflushed
+    /// A save whose flush failed, with its generation.
+    case unflushed(Generation)
+    /// What may be a state, with its generation, and a payload beyond the limit.
+    case tooLarge(Generation, StateError)
     /// Something else that is no state: half of a save, or damage.
     case damaged(StateError)
 
@@ -81,7 +83,7 @@ extension SlotEngine {
     private enum SlotProblem: Error {
         case system(SystemError)
         case corrupt(Corruption)
-        case tooLarge(UInt64)
+        case tooLarge(FrameHeader)
     }
 
     /// Reads and verifies one slot.
@@ -101,14 +103,15 @@ extension SlotEngine {
                 let failure = StateError(operation.failure, operation, path: path, cause: cause)
                 if cause.code == EIO { return .damaged(failure) }
                 throw failure
-            case .tooLarge(let length):
-                throw StateError(
+            case .tooLarge(let header):
+                let error = StateError(
                     .tooLarge,
                     operation,
                     path: path,
                     expected: UInt64(options.maximumLength),
-                    found: length
+                    found: header.length
                 )
+                return .tooLarge(header.generation, error)
             }
         }
     }
@@ -120,7 +123,7 @@ extension SlotEngine {
     private func content(of slot: Int, _ file: OpenSlots) throws(SlotProblem) -> SlotContent {
         guard let bytes = try headerBytes(of: slot, file) else { throw .corrupt(.slot("the file ends")) }
         if bytes.isEmptySlot { return .empty }
-        if bytes.isMarkedUnflushed { return .unflushed }
+        if let generation = bytes.markedGeneration { return .unflushed(generation) }
         let frame: SealedHeader
         do throws(FrameProblem) {
             frame = try SealedHeader(parsing: bytes)
@@ -134,7 +137,7 @@ extension SlotEngine {
             let what = "a header says \(length) bytes of payload, and there is room for \(file.header.capacity)"
             throw .corrupt(.slot(what, expected: file.header.capacity, found: length))
         }
-        if length > UInt64(options.maximumLength) { throw .tooLarge(length) }
+        if length > UInt64(options.maximumLength) { throw .tooLarge(frame.header) }
         let payload = try payload(of: Int(length), slot, file)
         do throws(FrameProblem) {
             _ = try Frame.verify(bytes, payload)
@@ -198,11 +201,14 @@ extension SlotEngine {
 extension Frame.Header {
     fileprivate var isEmptySlot: Bool { indices.allSatisfy { self[$0] == 0 } }
 
-    fileprivate var isMarkedUnflushed: Bool {
-        SlotFile.unflushedMark.withUTF8Buffer { mark in
+    /// The generation of the save whose failed flush this marks; nil if it is no such mark.
+    fileprivate var markedGeneration: Generation? {
+        let isMarked = SlotFile.unflushedMark.withUTF8Buffer { mark in
             for index in mark.indices where unsafe mark[index] != self[index] { return false }
             return true
         }
+        if !isMarked { return nil }
+        return Generation((try? decimal("generation", SlotFile.markedColumn)) ?? 0)
     }
 }
 
@@ -236,14 +242,27 @@ struct SlotSurvey: Sendable {
         return StateError(.corrupt, operation, path: path, corruption: .slot(what))
     }
 
-    /// Whether there may have been a later save than the newest sound state, whose generation was told to somebody.
-    var mayHaveLost: Bool {
-        contents.contains { content in
+    /// The state beyond the limit that is newer than any sound one.
+    var tooLarge: StateError? {
+        for case .tooLarge(let generation, let error) in contents
+        where newest.map({ $0.header.generation < generation }) ?? true { return error }
+        return nil
+    }
+
+    /// How many later saves than the newest sound state there may have been whose generation was told to somebody.
+    var failures: UInt64 {
+        contents.reduce(0) { count, content in
             switch content {
-            case .unflushed, .damaged: true
-            case .state, .empty: false
+            case .unflushed(let marked): max(count, 1, failures(upTo: marked))
+            case .damaged: max(count, 1)
+            case .state, .empty, .tooLarge: count
             }
         }
+    }
+
+    private func failures(upTo marked: Generation) -> UInt64 {
+        guard let newest = newest?.header.generation, marked > newest else { return 0 }
+        return (marked.value - newest.value - 1) / 2 + 1
     }
 
     /// Whether two looks saw the same.
@@ -251,7 +270,7 @@ struct SlotSurvey: Sendable {
         zip(contents, other.contents).allSatisfy { first, second in
             switch (first, second) {
             case (.state(let first), .state(let second)): first.frame == second.frame
-            case (.empty, .empty), (.unflushed, .unflushed): true
+            case (.empty, .empty), (.unflushed, .unflushed), (.tooLarge, .tooLarge): true
             case (.damaged(let first), .damaged(let second)): first.corruption == second.corruption
             default: false
             }
@@ -263,7 +282,9 @@ extension SlotEngine {
     /// Looks at both slots.
     func survey(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> SlotSurvey {
         let contents = [try read(0, of: file, operation), try read(1, of: file, operation)]
-        return SlotSurvey(file: file.header, contents: contents)
+        let survey = SlotSurvey(file: file.header, contents: contents)
+        if let error = survey.tooLarge { throw error }
+        return survey
     }
 
     /// The error of a file without any sound state.

@@ -35,42 +35,60 @@ extension SlotEngine {
         let survey = try survey(file, operation)
         guard let newest = survey.newest else { throw nothingSound(survey, operation) }
         let problem = survey.problem(operation, path: path)
-        let published = PublishedState(word: lock.published)
+        let word = lock.published
+        let published = PublishedState(word: word)
         let generation = newest.header.generation
-        // What could not be read may be read the next time, so nothing later is made of the older state.
-        if let problem, problem.code != .corrupt, published?.generation != generation {
+        // What could not be read may be read the next time, so nothing later is made of the older state. And if a published
+        // state is damaged, this is the one before. If both slots are sound all the same, somebody has put another file here,
+        // which counts as it is.
+        if let problem, published?.generation != generation,
+            problem.code != .corrupt || published.map({ generation < $0.generation }) ?? false
+        {
+            if flushing, !operation.isSave {
+                _ = try settle(newest, file, operation, rewriting: false, flushing: flushing)
+            }
             let known = published ?? PublishedState(generation: generation, isFlushed: false)
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
-        }
-        // If both slots are sound all the same, somebody has put another file here, which counts as it is.
-        if let published, generation < published.generation, let problem {
-            return RecoveredState(state: newest, rejected: problem, published: published, isFallback: true)
         }
         if let published, generation == published.generation, published.isFlushed || !flushing {
             return RecoveredState(state: newest, published: published)
         }
+        let isFlushed = try settle(newest, file, operation, rewriting: published != nil, flushing: flushing)
         // A damaged slot may be half of a later save, whose generation is not given away again.
-        let failures = published?.generation == generation ? published?.failures ?? 0 : (survey.mayHaveLost ? 1 : 0)
-        let isDurable = try settle(newest, file, operation, rewriting: published != nil)
-        let found = PublishedState(generation: generation, isFlushed: isDurable, failures: failures)
+        let found = PublishedState(
+            generation: generation,
+            isFlushed: isFlushed,
+            failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures
+        ).behind(.last(in: word))
         lock.publish(found.word)
         return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
     }
 
     /// Flushes a state and the name of the file, and before that writes the state again to its slot, if that is asked for.
     ///
-    /// Returns whether no power cut takes it back. Only what nobody was told to be durable may be written again: a power cut
-    /// may damage the sectors that are being written, though they get the bytes that they have.
+    /// Only what nobody was told to be durable may be written again: a power cut may damage the sectors that are being
+    /// written, though they get the bytes that they have.
+    ///
+    /// - Parameters:
+    ///   - state: The newest one.
+    ///   - file: Where it is.
+    ///   - operation: A load puts up with a file that it cannot write to.
+    ///   - rewriting: Whether its pages may look clean though they are not on the device.
+    ///   - flushing: Whether the caller promises durability.
+    /// - Returns: Whether everybody may take it for durable.
+    /// - Throws: ``StateError`` if it is not durable, and somebody counts on that.
     private func settle(
         _ state: StoredState,
         _ file: OpenSlots,
         _ operation: StateError.Operation,
-        rewriting: Bool
+        rewriting: Bool,
+        flushing: Bool
     ) throws(StateError) -> Bool {
+        var isWritten = true
         do throws(SystemError) {
             do throws(SystemError) {
-                if let error = file.writingError { throw error }
                 if rewriting {
+                    if let error = file.writingError { throw error }
                     _ = try ReplaceEngine.fill(
                         file.file,
                         state.header,
@@ -80,13 +98,21 @@ extension SlotEngine {
                 }
             } catch  where !operation.isSave && error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY, ENOSPC, EDQUOT) {
                 // Who may only read, or has no room to write, can still flush what others have written.
+                isWritten = false
             }
             try file.file.sync(.data)
         } catch {
             if operation.isSave { noteFailure(error) }
             throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
         }
-        return (try? flushName()) != nil
+        do throws(SystemError) {
+            try flushName()
+            return isWritten
+        } catch {
+            // A save tries it once more, and reports it.
+            if operation.isSave || !flushing { return false }
+            throw StateError(.notDurable, operation, path: path, cause: error)
+        }
     }
 
     /// Flushes the directory.

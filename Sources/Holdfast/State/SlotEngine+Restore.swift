@@ -37,18 +37,15 @@ extension SlotEngine {
         for state in [newest, older] { try files.checkFence(request, stored: state.header.token) }
         // The slot of the newest state stays: with it the device has one whole state at any moment.
         _ = try recover(file, lock, request.operation, flushing: true)
-        var published = PublishedState(
-            generation: newest.header.generation,
-            isFlushed: PublishedState(word: lock.published)?.isFlushed ?? false
-        )
         // What was saved and is lost had a later generation, which is not given away again.
-        let last = max(PublishedState(word: lock.published)?.generation ?? .absent, newest.header.generation)
-        let failures = PublishedState(word: lock.published)?.failures ?? 0
-        published.failures = failures + (last.value - newest.header.generation.value + 1) / 2
+        let last = PublishedState.last(in: lock.published)
+        var published = PublishedState(generation: newest.header.generation, isFlushed: last.isFlushed)
+        if last.generation == published.generation { published.failures = last.failures }
+        published = published.behind(last)
         var header = older.header
-        header.generation = try generation(after: published, request.operation)
+        header.generation = try checked(published.next(), request.operation)
         header.token = max(older.header.token, newest.header.token, request.fence?.value ?? 0)
-        let base = SaveBase(header: newest.header, payload: newest.payload, published: published)
+        let base = SaveBase(header: newest.header, published: published)
         return try put(older.payload, header, base, file, lock, request)
     }
 }

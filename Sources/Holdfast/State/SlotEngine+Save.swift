@@ -92,25 +92,23 @@ extension SlotEngine {
         _ request: SaveRequest
     ) throws(StateError) -> FrameHeader {
         var next = files.header(after: header, payload, request)
+        var generation = published.next()
         if request.operation == .converting, let header {
-            // The number of a save whose outcome is not known is given to nobody else.
-            if published.failures == 0 { return header }
             next.schema = header.schema
+            // The number of a save whose outcome is not known is given to nobody else.
+            if published.generation == header.generation, published.failures == 0 { generation = header.generation }
         }
-        next.generation = try generation(after: published, request.operation)
+        next.generation = try checked(generation, request.operation)
         return next
     }
 
-    /// The generation of the next save.
-    func generation(
-        after published: PublishedState,
-        _ operation: StateError.Operation
-    ) throws(StateError) -> Generation {
-        guard let next = published.next(), PublishedState(generation: next, isFlushed: true).word != 0 else {
-            let detail = "its generation is the largest number that a two-slot file can have"
+    /// The generation, if a two-slot file can have it.
+    func checked(_ generation: Generation?, _ operation: StateError.Operation) throws(StateError) -> Generation {
+        guard let generation, PublishedState(generation: generation, isFlushed: true).word != 0 else {
+            let detail = "its generation would be larger than a two-slot file can have"
             throw StateError(.refused, operation, path: path, detail: detail)
         }
-        return next
+        return generation
     }
 
     /// Saves to the slot of the header's generation, or to a larger file.
@@ -123,7 +121,7 @@ extension SlotEngine {
         _ request: SaveRequest
     ) throws(StateError) -> Commit {
         precondition(header.generation.slot != base.header.generation.slot, "the newest state must stay")
-        if UInt64(max(payload.count, options.capacity ?? 0)) > file.header.capacity {
+        if max(payload.count, options.capacity ?? 0) > Int(file.header.capacity) {
             return try grow(payload, header, base, file, lock, request)
         }
         // Who makes a larger file, or another one, holds this lock too, so what is left of one is nobody's.
@@ -143,7 +141,7 @@ extension SlotEngine {
             do throws(SystemError) {
                 try file.file.sync(.data)
             } catch {
-                markUnflushed(header.generation.slot, of: file)
+                markUnflushed(header.generation, of: file)
                 fail(error, base, lock)
                 throw StateError(
                     .outcomeUnknown,
@@ -171,13 +169,14 @@ extension SlotEngine {
         _ lock: borrowing TwoSlotSidecar.Lock,
         _ operation: StateError.Operation
     ) -> StateError {
-        fail(error, base, lock)
-        let slot = header.generation.slot
+        // A lack of room is no failure of the device.
+        fail(error, base, lock, isOfDevice: !error.isAny(of: ENOSPC, EDQUOT, EFBIG))
+        let generation = header.generation
         var isUnknown = false
-        switch try? read(slot, of: file, operation) {
+        switch try? read(generation.slot, of: file, operation) {
         case .state(let state) where state.header != header: break
-        case .state: isUnknown = !markUnflushed(slot, of: file)
-        default: markUnflushed(slot, of: file)
+        case .state: isUnknown = !markUnflushed(generation, of: file)
+        default: markUnflushed(generation, of: file)
         }
         return StateError(
             isUnknown ? .outcomeUnknown : .notSaved,
@@ -189,8 +188,13 @@ extension SlotEngine {
     }
 
     /// Gives the generation that failed to no other save.
-    private func fail(_ error: SystemError, _ base: SaveBase, _ lock: borrowing TwoSlotSidecar.Lock) {
-        noteFailure(error)
+    private func fail(
+        _ error: SystemError,
+        _ base: SaveBase,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        isOfDevice: Bool = true
+    ) {
+        if isOfDevice { noteFailure(error) }
         let published = base.published.failedAgain()
         lock.publish(published.word)
         remember(published.word, base.header)
@@ -200,15 +204,16 @@ extension SlotEngine {
     ///
     /// It is not flushed: the device has failed, and whatever it has is what a reader after a reboot will judge.
     @discardableResult
-    private func markUnflushed(_ slot: Int, of file: OpenSlots) -> Bool {
+    private func markUnflushed(_ generation: Generation, of file: OpenSlots) -> Bool {
         var header = Frame.Header(repeating: asciiSpace)
+        header.writeDecimal(generation.value, SlotFile.markedColumn)
         header[Frame.newlineColumn] = asciiNewline
         SlotFile.unflushedMark.withUTF8Buffer { mark in
             for index in mark.indices { header[index] = unsafe mark[index] }
         }
         let outcome = unsafe header.span.withUnsafeBytes { bytes in
             Result { () throws(SystemError) in
-                try unsafe file.file.writeAll(bytes, at: file.header.offset(of: slot))
+                try unsafe file.file.writeAll(bytes, at: file.header.offset(of: generation.slot))
             }
         }
         return (try? outcome.get()) != nil

@@ -97,7 +97,9 @@ extension SlotEngine {
     /// Whether the name leads to this file.
     func isInPlace(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> Bool {
         do throws(SystemError) {
-            return try files.directory.identity(of: names.state) == file.identity
+            guard let status = try files.directory.status(of: names.state) else { return false }
+            // Another file's bytes may have been written over it.
+            return status.identity == file.identity && status.size == file.header.fileLength
         } catch {
             throw StateError(operation.failure, operation, path: path, cause: error)
         }
@@ -119,11 +121,27 @@ extension SlotEngine {
         return sidecar
     }
 
+    /// Its file was deleted, and whoever comes next makes another one.
+    func retire(_ sidecar: TwoSlotSidecar) {
+        sidecar.retire()
+        memory.withLock { memory in
+            memory.sidecar = nil
+            memory.known = nil
+        }
+    }
+
     /// The same for a reader, who makes none: it would belong to the reader, and the writers might not open it.
-    func sidecarOfReader() -> TwoSlotSidecar? {
+    ///
+    /// - Returns: Nil if there is none, or not for this process.
+    /// - Throws: What may pass: whoever reads without it might be given a save that has not returned.
+    func sidecarOfReader() throws(LockError) -> TwoSlotSidecar? {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
         guard let found = try? files.directory.status(of: names.arena), found.kind == .regular else { return nil }
-        return try? sidecar()
+        do throws(LockError) {
+            return try sidecar()
+        } catch  where error.code == .unsupported || error.cause?.isAny(of: EACCES, EPERM, EROFS) ?? false {
+            return nil
+        }
     }
 
     /// Waits for its turn among the writers of the two-slot file.
@@ -133,14 +151,15 @@ extension SlotEngine {
     ) throws(StateError) -> TwoSlotSidecar.Lock {
         do throws(LockError) {
             let sidecar = try sidecar()
+            let lock: TwoSlotSidecar.Lock
             do throws(LockError) {
-                return try sidecar.lock(deadline: deadline)
+                lock = try sidecar.lock(deadline: deadline)
             } catch  where error.code == .compromised {
-                // Its file was deleted, and whoever comes next makes another one.
-                sidecar.retire()
-                memory.withLock { $0.sidecar = nil }
-                return try self.sidecar().lock(deadline: deadline)
+                retire(sidecar)
+                lock = try self.sidecar().lock(deadline: deadline)
             }
+            if lock.isAbandoned { files.sweepAgain() }
+            return lock
         } catch {
             throw files.lockFailure(error, operation)
         }

@@ -22,7 +22,9 @@ enum SlotFile {
     /// The spaces between the columns, and those that a later format 2 cannot mean something by.
     static let spaces = [10..<11, 27..<28, 48..<49, 69..<102, 118..<127] as InlineArray<5, Range<Int>>
     /// What stands in the place of a header when the flush of its slot failed: no reader may act on the bytes behind it.
-    static let unflushedMark: StaticString = "holdfast-unflushed\n"
+    static let unflushedMark: StaticString = "holdfast-unflushed "
+    /// The generation that was not flushed.
+    static let markedColumn = 19..<39
 }
 
 /// What the first page of a two-slot file says.

@@ -5,14 +5,15 @@
 extension StateFile {
     /// Replaces the state by a value.
     ///
-    /// Blocking: waits for its turn among the writers, and for two flushes.
+    /// Blocking: waits for its turn among the writers, and for two flushes, in two slots one.
     ///
     /// When it returns, every load sees the new state or a later one, and it survives what ``Commit/durability`` says.
-    /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced``. The new file has the
-    /// owner, mode and extended attributes of the old one; a first one has mode 0600.
+    /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced`` and
+    /// ``StateError/Code/outcomeUnknown``. A new file has the owner, mode and extended attributes of the old one; a first
+    /// one has mode 0600.
     ///
-    /// About 30 system calls. Flushes: two fsync(2) with ``Durability/powerLoss``, none with
-    /// ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
+    /// About 30 system calls; in two slots 3. Flushes: two fsync(2) with ``Durability/powerLoss``, in two slots one
+    /// fdatasync(2), none with ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
     /// writers that died. The corresponding C function is `renameat`; that the directory needs a flush of its own is in
     /// fsync(2), and that the file must be flushed before is in T. S. Pillai et al., "All File Systems Are Not Created
     /// Equal" (OSDI 2014).
@@ -27,7 +28,8 @@ extension StateFile {
     /// - Returns: What was achieved.
     /// - Throws: ``StateError`` with ``StateError/Code/notSaved``, ``StateError/Code/conflict``,
     ///   ``StateError/Code/fenced``, ``StateError/Code/timedOut``, ``StateError/Code/notLocked``,
-    ///   ``StateError/Code/encodingFailed``, ``StateError/Code/tooLarge``, ``StateError/Code/directoryNotSynced``; and,
+    ///   ``StateError/Code/encodingFailed``, ``StateError/Code/tooLarge``, ``StateError/Code/directoryNotSynced``, in two
+    ///   slots ``StateError/Code/outcomeUnknown`` and ``StateError/Code/latched``; and,
     ///   because a save replaces only what it understands, ``StateError/Code/corrupt``, ``StateError/Code/newerFormat``,
     ///   ``StateError/Code/newerSchema``, ``StateError/Code/wrongStore`` and ``StateError/Code/refused``. To go on from
     ///   a corrupt file, ``restorePrevious(fence:deadline:)`` or move it away.

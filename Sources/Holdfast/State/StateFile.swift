@@ -15,9 +15,9 @@
 /// was saved, or it throws. Writers, in this process and in others, take turns by a kernel lock on `.NAME.lock` beside
 /// the file; readers need no lock. ``Durability`` says what a saved state survives.
 ///
-/// A value of this type holds no lock and no descriptor of its own between calls. It may be copied and used from any
-/// thread; its copies share what they know of the file. All its methods block the calling thread for file I/O, and those
-/// that write also for their turn.
+/// A value of this type holds no lock between calls; of a two-slot file it keeps that open, and what is beside it. It may
+/// be copied and used from any thread; its copies share what they know of the file. All its methods but the `save` that is
+/// awaited block the calling thread for file I/O, and those that write also for their turn.
 ///
 /// Not for: data that grows without bound (each save writes it whole), many small changes per second on a disk (each is
 /// two flushes), or directories that several machines share.

@@ -44,7 +44,7 @@ public struct StateOptions: Hashable, Sendable {
     public var strategy: StateStrategy
     /// Room for payloads of at least so many bytes in a two-slot file; nil for as much as there is, or is needed.
     ///
-    /// A larger payload makes a larger file, by a replacement, with twice the room.
+    /// A larger payload makes a larger file, by a replacement, with twice the room. More than 2⁴⁰ is refused by the save.
     public var capacity: Int?
     /// What a save survives, unless it says otherwise itself.
     public var durability: Durability
@@ -77,7 +77,6 @@ public struct StateOptions: Hashable, Sendable {
         requiresDirectorySync: Bool = false,
         expectedStore: StoreID? = nil
     ) {
-        precondition(capacity.map { $0 >= 0 && $0 <= 1 << 40 } ?? true, "there is no such room")
         self.strategy = strategy
         self.capacity = capacity
         self.durability = durability

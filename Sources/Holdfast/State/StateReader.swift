@@ -62,7 +62,7 @@ public struct StateReader<Value>: ~Copyable {
         self.value = value
         last = (report, loaded.state.frame)
         // Only what is sound is kept for the word that tells of it.
-        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = file.engine.slots.sidecarOfReader() {
+        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = try? file.engine.slots.sidecarOfReader() {
             let word = sidecar.published
             if PublishedState(word: word)?.generation == loaded.state.header.generation {
                 mutex = sidecar.mutex

@@ -53,7 +53,7 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
 
         /// The value, if it is another one than the last.
         private mutating func look() throws(StateError) -> Value? {
-            let sidecar = file.engine.slots.hasFile ? file.engine.slots.sidecarOfReader() : nil
+            let sidecar = file.engine.slots.hasFile ? try? file.engine.slots.sidecarOfReader() : nil
             let word = sidecar?.published ?? 0
             if let seen {
                 if word != 0, seen.word == word { return nil }

@@ -20,8 +20,15 @@ final class TwoSlotSidecar: Sendable {
         let process: Int32
     }
 
-    private struct Reference {
-        weak var sidecar: TwoSlotSidecar?
+    private final class Reference: Sendable {
+        weak let sidecar: TwoSlotSidecar?
+        /// Tells whose this is without a reference, whose end under the registry's lock might want that lock.
+        let id: ObjectIdentifier
+
+        init(_ sidecar: TwoSlotSidecar) {
+            self.sidecar = sidecar
+            id = ObjectIdentifier(sidecar)
+        }
     }
 
     fileprivate let kind: Kind
@@ -44,7 +51,7 @@ final class TwoSlotSidecar: Sendable {
             if let sidecar = all[key]?.sidecar { return .success(sidecar) }
             return Result { () throws(LockError) in
                 let made = TwoSlotSidecar(try open(names, in: directory), site)
-                all[key] = Reference(sidecar: made)
+                all[key] = Reference(made)
                 return made
             }
         }
@@ -57,10 +64,7 @@ final class TwoSlotSidecar: Sendable {
     }
 
     deinit {
-        let key = Key(site: ObjectIdentifier(site), process: process)
-        Self.all.withLock { all in
-            if all[key]?.sidecar == nil { all[key] = nil }
-        }
+        retire()
     }
 
     private static func open(_ names: CompanionNames, in directory: Directory) throws(LockError) -> Kind {
@@ -82,14 +86,23 @@ final class TwoSlotSidecar: Sendable {
         if case .arena(let mutex) = kind { mutex } else { nil }
     }
 
-    /// Whether it can be used: a forked child has to open it anew.
-    var isUsable: Bool { process == getpid() }
+    /// Whether it can be used: a forked child has to open it anew, and everybody if its file was deleted.
+    var isUsable: Bool {
+        guard process == getpid() else { return false }
+        guard case .arena(let mutex) = kind else { return true }
+        return (try? mutex.arena.checkMembership()) != nil
+    }
+
+    /// Sees now and then whether somebody has deleted its file: then others hold another one.
+    func checkPlace() throws(LockError) {
+        if case .arena(let mutex) = kind { try mutex.arena.checkPlace() }
+    }
 
     /// Lets the next one that asks open the file anew.
     func retire() {
-        let key = Key(site: ObjectIdentifier(site), process: process)
+        let (key, id) = (Key(site: ObjectIdentifier(site), process: process), ObjectIdentifier(self))
         Self.all.withLock { all in
-            if all[key]?.sidecar === self { all[key] = nil }
+            if all[key]?.id == id { all[key] = nil }
         }
     }
 
@@ -98,6 +111,14 @@ final class TwoSlotSidecar: Sendable {
         switch kind {
         case .arena(let mutex): mutex.published
         case .simulated(_, let word): word.current
+        }
+    }
+
+    /// Tells every process what counts from now on; to be called by the lock's holder.
+    func publish(_ value: UInt64) {
+        switch kind {
+        case .arena(let mutex): mutex.publish(value)
+        case .simulated(_, let word): word.store(value)
         }
     }
 
@@ -110,6 +131,7 @@ final class TwoSlotSidecar: Sendable {
                 let reason = "this task holds it already and would wait for itself"
                 throw LockError(.reentrant, path: mutex.arena.path, reason: reason)
             }
+            try checkPlace()
             let lock = try mutex.lock(deadline: deadline)
             site.hold(holder)
             return Lock(lock, self, holder)
@@ -123,7 +145,7 @@ final class TwoSlotSidecar: Sendable {
         // One of the two: an enumeration of noncopyable values cannot be borrowed from yet.
         private let arena: SharedMemoryLock?
         private let file: FileLock?
-        private let sidecar: TwoSlotSidecar
+        let sidecar: TwoSlotSidecar
         private let holder: HolderID?
         /// Whether the last holder died, perhaps between writing and publishing.
         let isAbandoned: Bool
@@ -150,13 +172,7 @@ final class TwoSlotSidecar: Sendable {
 
         var published: UInt64 { sidecar.published }
 
-        /// Tells every process what counts from now on.
-        func publish(_ value: UInt64) {
-            switch sidecar.kind {
-            case .arena(let mutex): mutex.publish(value)
-            case .simulated(_, let word): word.store(value)
-            }
-        }
+        func publish(_ value: UInt64) { sidecar.publish(value) }
     }
 
     /// What was done under it is done: that it could not be released well would change nothing about that.

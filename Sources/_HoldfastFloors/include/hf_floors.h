@@ -18,12 +18,14 @@
 /* openat(2), flock(2) LOCK_EX or LOCK_SH, close(2). */
 int hf_floor_lock(int directory, const char *name, bool exclusive, size_t count);
 
+/* A PID file: openat(2) O_CREAT|O_EXCL, write(2) of the PID, fsync(2), flock(2); unlinkat(2), close(2). */
+int hf_floor_pid_file(int directory, const char *name, size_t count);
+
 /* The durable save: openat(2) O_CREAT|O_EXCL of `temporary`, write(2), fsync(2), renameat(2), and of the directory
    openat(2) O_DIRECTORY, fsync(2), close(2). Without `flush` only openat, write, renameat and close. */
 int hf_floor_save(int directory, const char *name, const char *temporary, const void *bytes, size_t length, bool flush,
                   size_t count);
 
-/* openat(2), fstat(2), read(2), close(2). ERANGE if the file has another length. */
 /* Overwrites, in turns, the two halves of an open file with `length` bytes and flushes each time: pwrite, fdatasync. The file
    has blocks for both, `half` apart. */
 int hf_floor_overwrite(int file, const void *bytes, size_t length, off_t half, size_t count);
@@ -31,6 +33,7 @@ int hf_floor_overwrite(int file, const void *bytes, size_t length, off_t half, s
 /* Loads a word that others may store, with acquire ordering, and adds up whether it is zero. */
 uint64_t hf_floor_read_word(const uint64_t *word, size_t count);
 
+/* openat(2), fstat(2), read(2), close(2). ERANGE if the file has another length. */
 int hf_floor_load(int directory, const char *name, void *bytes, size_t length, size_t count);
 
 /* memcpy(3). */

@@ -9,7 +9,7 @@ struct RunLimits {
     var acquisitions: UInt64?
     /// Ends the run; nil for no such limit.
     var length: Duration?
-    /// Ends the run at the first overlap.
+    /// Ends the run at the first overlap or lost update.
     var untilOverlap: Bool
     /// Whether overlaps are what the run has to find.
     var expectsOverlaps: Bool

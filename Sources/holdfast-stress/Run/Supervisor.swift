@@ -65,7 +65,7 @@ struct Supervisor<Run: SupervisedRun> {
 
     private func isOver(since start: ContinuousClock.Instant) -> Bool {
         if hfs_stop_signal() != 0 || getppid() != parent { return true }
-        if limits.untilOverlap, page[.overlaps].load() > 0 { return true }
+        if limits.untilOverlap, page[.overlaps].load() + page[.lostUpdates].load() > 0 { return true }
         if let target = limits.acquisitions, page[.acquisitions].load() >= target { return true }
         if let limit = limits.length, ContinuousClock.now - start >= limit { return true }
         return false

@@ -26,7 +26,7 @@ struct BenchTests {
                 "mutex.contended", "mutex.longestWait", "mutex.leastServed", "mutex.handover", "mutex.recovery",
                 "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash",
                 "state.save.two-slot.4KiB", "state.save.two-slot.64KiB", "state.save.two-slot.1MiB",
-                "state.read.unchanged", "state.load.4KiB",
+                "state.savers.64", "state.read.unchanged", "state.load.4KiB",
                 "checksum.4KiB", "checksum.1MiB",
             ]
         )
@@ -38,7 +38,7 @@ struct BenchTests {
             #expect(try least < 0 || #require(row["ratio"] as? Double) > 0)
             #expect(row["floor"] is String)
             let work = try #require(row["work"] as? String)
-            let isDurableSave = work == "state.save.replace.4KiB" || work.hasPrefix("state.save.two-slot.")
+            let isDurableSave = work == "state.save.replace.4KiB" || work.hasPrefix("state.save.two-slot.") || work == "state.savers.64"
             #expect(row.keys.contains("flushes") == isDurableSave)
             if isDurableSave { #expect(row["flushes"] is Double || row["flushes"] is NSNull) }
         }

@@ -43,6 +43,22 @@ struct MutexStressRun: Decodable, Sendable {
     }
 }
 
+/// One run of `holdfast-stress state`, and what it saw.
+struct StateStressRun: Decodable, Sendable {
+    let updates: UInt64
+    let lostUpdates: UInt64
+    let surplus: UInt64
+    let reads: UInt64
+    let older: UInt64
+    let conversions: UInt64
+    let killed: UInt64
+    let problems: [String]
+
+    static func state(_ options: String...) async throws -> StateStressRun {
+        try await stress("state", options)
+    }
+}
+
 /// Runs the tool in the test case's directory and reads its report.
 ///
 /// It ends by itself: at its limits, twenty seconds after the last acquisition, or with this process.

@@ -82,7 +82,7 @@ struct TwoSlotFileTests {
         try state.save([2])
         fileSystem.resetCalls()
         try state.save([3])
-        let onState = fileSystem.calls.filter { $0.path == "/state" && $0.function != "statx" }
+        let onState = fileSystem.calls.filter { $0.path == "/state" && !["statx", "fstatat"].contains($0.function) }
         #expect(onState.map(\.function) == ["pwritev", "fdatasync"])
         #expect(fileSystem.calls("fsync").isEmpty)
         fileSystem.resetCalls()
@@ -275,7 +275,7 @@ struct TwoSlotFileTests {
         for state in [state, try directory.state()] {
             #expect(try state.load() == [1])
         }
-        #expect(try state.save([4]).generation == 2)
+        #expect(try state.save([4]).generation > 3, "no generation that was published comes again")
         #expect(try directory.state().load() == [4])
         try fileSystem.write("state", backup)
         #expect(try state.load() == [1], "also if it is copied into the file")
@@ -284,10 +284,11 @@ struct TwoSlotFileTests {
     @Test("a removed state is absent, and the next one begins anew")
     func removed() throws {
         let state = try directory.slots()
-        try state.save([1])
+        let first = try state.save([1])
         fileSystem.remove("state")
         #expect(try stateError { _ = try state.load() }.code == .notFound)
-        #expect(try state.save([2]).generation == 1)
+        let store = try state.save([2], ifGeneration: .absent).store
         #expect(try state.load() == [2])
+        #expect(store != first.store)
     }
 }

@@ -49,60 +49,6 @@ struct TwoSlotProcessTests {
         #expect(try other.load() == 3)
     }
 
-    @Test(
-        "every increment that a process was told of is there, though processes are killed; readers see whole states in order"
-    )
-    func killedWriters() async throws {
-        try await counter().save(0)
-        let path = path
-        let end = Journal<Bool>()
-        try await withThrowingTaskGroup { group in
-            for reader in 0..<2 {
-                group.addTask {
-                    let state = try StateFile(path: path, codec: DecimalCodec())
-                    var fast = state.reader()
-                    var last = 0
-                    var lastGeneration = Generation.absent
-                    while end.entries.isEmpty {
-                        let (value, report) = try reader == 0 ? state.loadWithReport() : fast.readWithReport()
-                        #expect(value >= last)
-                        #expect(report.generation >= lastGeneration)
-                        #expect(report.rejected == nil)
-                        (last, lastGeneration) = (value, report.generation)
-                        await Task.yield()
-                    }
-                }
-            }
-            group.addTask {
-                defer { end.write(true) }
-                var acknowledged = 0
-                var random = SplitMix(seed: 4)
-                for _ in 0..<6 {
-                    var writers: [Child] = []
-                    for writer in 0..<4 { writers.append(try Writer.start(path, log: "\(path).\(writer)")) }
-                    for writer in writers { try writer.waitForOutput("begun") }
-                    for writer in writers {
-                        usleep(UInt32(random.next() % 60_000))
-                        writer.signal(SIGKILL)
-                        writer.wait()
-                    }
-                    for writer in 0..<4 {
-                        let log = try Data(contentsOf: URL(filePath: "\(path).\(writer)"))
-                        acknowledged += log.count
-                        try FileManager.default.removeItem(atPath: "\(path).\(writer)")
-                    }
-                    let value = try StateFile(path: path, codec: DecimalCodec()).load()
-                    // At most one save of each of the killed was made and not told of.
-                    #expect(value >= acknowledged)
-                    #expect(value <= acknowledged + 4)
-                    acknowledged = value
-                }
-                #expect(acknowledged > 24, "the writers have written")
-            }
-            try await group.waitForAll()
-        }
-    }
-
     @Test("a reader sees what another process has saved, and every later value arrives")
     func anotherProcess() async throws {
         let state = try counter()
@@ -262,14 +208,5 @@ struct TwoSlotProcessTests {
             #expect(error.code == .notLocked || error.code == .notSaved)
         }
         #expect(try counter().load() == 2)
-    }
-}
-
-/// A process that adds one again and again, and writes a byte to a log for each time that it was told that it is saved.
-private enum Writer {
-    static func start(_ path: String, log: String) throws -> Child {
-        let tool = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let stress = URL(filePath: tool).deletingLastPathComponent().appending(path: "holdfast-stress").path
-        return try Child(stress, ["increment", path, log])
     }
 }

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The floors that also stand beside other work than their own.
+
+internal import _HoldfastFloors
+public import Holdfast
+
+/// What the kernel and libc alone charge, in C.
+public enum Floors {
+    /// Opens, locks with flock(2), and closes a file so many times.
+    public static func lock(_ directory: Directory, _ name: String, _ count: Int) throws {
+        try checkFloor("flock", unsafe hf_floor_lock(directory.descriptor.rawValue, name, true, count))
+    }
+
+    /// Opens a file and waits for its lock.
+    ///
+    /// - Returns: The descriptor, whose close(2) is the release.
+    public static func waitForLock(_ directory: Directory, _ name: String) throws -> Int32 {
+        let descriptor = unsafe hf_floor_wait_for_lock(directory.descriptor.rawValue, name)
+        try checkFloor("flock", descriptor)
+        return descriptor
+    }
+
+    /// Locks and unlocks an open file with flock(2) so many times.
+    public static func relock(_ descriptor: Int32, _ count: Int) throws {
+        try checkFloor("flock", hf_floor_flock(descriptor, count))
+    }
+
+    /// Replaces a file durably so many times: open, write, fsync, rename, fsync of the directory.
+    public static func save(_ directory: Directory, _ name: String, _ bytes: [UInt8], _ count: Int) throws {
+        try checkFloor(
+            "save",
+            unsafe hf_floor_save(directory.descriptor.rawValue, name, ".\(name).tmp", bytes, bytes.count, true, count)
+        )
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Locks: taking a free one, and what passes between processes.
+
+public import Holdfast
+internal import _HoldfastFloors
+
+/// Taking and releasing a lock that nobody else wants.
+public enum LockRows {
+    /// A `LockFile`.
+    public static func uncontended(_ mode: FileLock.Mode, _ bench: Bench) throws -> BenchRow {
+        let isExclusive = mode == .exclusive
+        let file = try LockFile("\(bench.ground.path)/uncontended.lock")
+        let directory = bench.ground.directory.descriptor.rawValue
+        return try bench.row(
+            isExclusive ? "lock.exclusive" : "lock.shared",
+            seconds: 1.5,
+            count: 100,
+            goal: isExclusive ? .ratio(2.5) : nil,
+            subject: Contestant("Holdfast") { count in
+                for _ in 0..<count {
+                    guard case .acquired(let lock) = try file.tryLock(mode) else {
+                        throw BenchError("somebody else holds '\(file.path)'")
+                    }
+                    try lock.release()
+                }
+            },
+            floor: Contestant("open, flock, close in C") { count in
+                try checkFloor("flock", unsafe hf_floor_lock(directory, "floor.lock", isExclusive, count))
+            }
+        )
+    }
+
+    /// A `PIDFile`, which is made and removed each time.
+    public static func pidFile(_ bench: Bench) throws -> BenchRow {
+        let file = try PIDFile("\(bench.ground.path)/service.pid")
+        let directory = bench.ground.directory.descriptor.rawValue
+        return try bench.row(
+            "lock.pid-file",
+            seconds: 3,
+            count: 5,
+            subject: Contestant("Holdfast") { count in
+                for _ in 0..<count {
+                    guard case .acquired(let lock) = try file.tryLock() else {
+                        throw BenchError("somebody else holds '\(file.path)'")
+                    }
+                    try lock.release()
+                }
+            },
+            floor: Contestant("open, write, fsync, flock, unlink in C") { count in
+                try checkFloor("flock", unsafe hf_floor_pid_file(directory, "floor.pid", count))
+            }
+        )
+    }
+}
+
+/// From one process to another.
+///
+/// The floor of a lock is a process that waits in the kernel, in flock(2) without LOCK_NB, which cannot be given up at a
+/// deadline or by a cancelled task. That of a mutex is a bare futex, or for a holder's death a robust pthread mutex.
+public enum HandoverRows {
+    private static let floor = "flock waiting in the kernel"
+
+    /// From a `LockFile`'s release to its grant elsewhere.
+    public static func ofLocks(_ bench: Bench) throws -> BenchRow {
+        try handover("lock.handover", .holdfast, beside: .kernel, floor, goal: .nanoseconds(200_000), bench)
+    }
+
+    /// From a mutex's release to its grant elsewhere.
+    public static func ofMutexes(_ bench: Bench) throws -> BenchRow {
+        try handover("mutex.handover", .mutex, beside: .futex, "bare futex, from one process to another", bench)
+    }
+
+    /// From the SIGKILL of a `LockFile`'s holder to its grant elsewhere.
+    public static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
+        try recovery("lock.recovery", .holdfast, beside: .kernel, floor, goal: .nanoseconds(1_000_000), bench)
+    }
+
+    /// From the SIGKILL of a mutex's holder to its grant elsewhere.
+    public static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
+        try recovery(
+            "mutex.recovery",
+            .mutex,
+            beside: .pthread,
+            "robust pthread mutex",
+            goal: .nanoseconds(20_000_000),
+            bench
+        )
+    }
+
+    /// From the call that releases in one process to the grant in another.
+    private static func handover(
+        _ work: String,
+        _ subject: LockImplementation,
+        beside floor: LockImplementation,
+        _ floorName: String,
+        goal: Goal? = nil,
+        _ bench: Bench
+    ) throws -> BenchRow {
+        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
+            let (lock, waiter) = try makeSide(implementation, bench.ground)
+            return Contestant.timingItself(
+                name,
+                { _ in
+                    let held = try lock.hold()
+                    try waiter.ask()
+                    Clock.sleep(milliseconds: 2)
+                    let released = Clock.now
+                    try held.release()
+                    return try waiter.answer().granted &- released
+                }
+            )
+        }
+        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
+        return try bench.row(work, sides, goal: goal, samples: bench.effort.handovers)
+    }
+
+    /// From the SIGKILL of the holder to the grant in another process.
+    private static func recovery(
+        _ work: String,
+        _ subject: LockImplementation,
+        beside floor: LockImplementation,
+        _ floorName: String,
+        goal: Goal,
+        _ bench: Bench
+    ) throws -> BenchRow {
+        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
+            let (lock, waiter) = try makeSide(implementation, bench.ground)
+            return Contestant.timingItself(
+                name,
+                { _ in
+                    // The lock stays open here meanwhile.
+                    let holder = try Peer(.holder, implementation, lock.path, bench.ground)
+                    _ = try holder.answer()
+                    try waiter.ask()
+                    Clock.sleep(milliseconds: 3)
+                    let crashed = holder.crash()
+                    return try waiter.answer().granted &- crashed
+                }
+            )
+        }
+        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
+        return try bench.row(work, sides, goal: goal, samples: bench.effort.recoveries)
+    }
+
+    /// A lock, and another process that waits for it.
+    private static func makeSide(
+        _ implementation: LockImplementation,
+        _ ground: BenchGround
+    ) throws -> (BenchLock, Peer) {
+        let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
+        // Before the other process: it finds what it maps made.
+        let lock = try BenchLock(implementation, path)
+        return (lock, try Peer(.waiter, implementation, path, ground))
+    }
+
+    /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
+    public static func idleWait(_ bench: Bench) throws -> BenchRow {
+        let path = "\(bench.ground.path)/idle.lock"
+        let floorPath = "\(bench.ground.path)/idle-floor.lock"
+        let waiter = try Peer(.waiter, .holdfast, path, bench.ground)
+        let floorWaiter = try Peer(.waiter, .kernel, floorPath, bench.ground)
+        let held = try BenchLock(.holdfast, path).wait()
+        let floorHeld = try BenchLock(.kernel, floorPath).wait()
+        try waiter.ask()
+        try floorWaiter.ask()
+        Clock.sleep(milliseconds: bench.effort.idleMilliseconds)
+        try held.release()
+        try floorHeld.release()
+        let seconds = Double(bench.effort.idleMilliseconds) / 1000
+        var (measured, floors) = (Measured(), Measured())
+        measured.time.append(Double(try waiter.answer().processorTime) / seconds)
+        floors.time.append(Double(try floorWaiter.answer().processorTime) / seconds)
+        var row = BenchRow(
+            "lock.idleWait",
+            measured,
+            floor: ("\(floor); per second of waiting", floors),
+            goal: .nanoseconds(10_000_000)
+        )
+        row.isShare = true
+        return row
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A run of `state` from an empty directory to the verdict, and what its supervisor does to the workers meanwhile.
+
+internal import Holdfast
+internal import _HoldfastCShims
+internal import _HoldfastStressShims
+
+/// One run: which kind, how hard, how long.
+struct StateSettings {
+    var kind: StateKind
+    /// Where the run's own directory is made.
+    var parent: String
+    var limits: RunLimits
+    var writers: Int
+    /// The average time between two kills, in microseconds.
+    var killInterval: UInt64
+    var seed: UInt64
+
+    static func file(_ path: String, _ kind: StateKind) throws(StateError) -> StateFile<Tallies> {
+        try StateFile(path: path, codec: TalliesCodec(), options: StateOptions(strategy: kind.strategy))
+    }
+}
+
+extension StateSettings {
+    /// Runs it and reports.
+    func run() throws -> StateReport {
+        try RunDirectory.with(in: parent, run)
+    }
+
+    private func run(in directory: RunDirectory) throws -> StateReport {
+        let page = StatePage(page: try SharedPage(making: directory.page, lines: StatePage.lines(writers: writers)))
+        let path = "\(directory.locks)/state"
+        try Self.file(path, kind).save(Tallies(writers: writers))
+        var supervisor = try Supervisor(StateRun(settings: self, directory: directory, path: path, states: page))
+        let length = supervisor.supervise()
+        var failures = supervisor.failures
+        do {
+            // The last writers may have died: the state is sound, can be updated, and what they left is swept away.
+            let file = try Self.file(path, kind)
+            try file.update(deadline: .now + .seconds(10)) { _ in }
+            for (writer, count) in try file.load().counts.enumerated() {
+                let told = page.told(writer).load()
+                if count < told { page[.lostUpdates].add(told - count) }
+                if count > told + 1 { page[.surplus].add(count - told - 1) }
+            }
+            let companions: Set<String> = ["state", ".state.lock", ".state.arena"]
+            failures += try directory.leftovers(except: companions).map { "\($0) is left behind" }
+        } catch {
+            failures.append("at the end: \(error)")
+        }
+        return StateReport(
+            settings: self,
+            length: length,
+            kills: supervisor.kills,
+            stoodStill: supervisor.stoodStill,
+            stopSignal: hfs_stop_signal(),
+            failures: failures,
+            page
+        )
+    }
+}
+
+/// A run of `state`, as its supervisor sees it.
+struct StateRun: SupervisedRun {
+    let settings: StateSettings
+    let directory: RunDirectory
+    let path: String
+    let states: StatePage
+    private let chance: Chance
+    private var nextKill = hf_monotonic()
+
+    init(settings: StateSettings, directory: RunDirectory, path: String, states: StatePage) {
+        self.settings = settings
+        self.directory = directory
+        self.path = path
+        self.states = states
+        chance = Chance(seed: settings.seed, longestPause: 0)
+    }
+
+    var limits: RunLimits { settings.limits }
+    var page: SharedPage { states.page }
+
+    func arguments(of worker: WorkerID) -> [String] {
+        StatePlan(
+            kind: settings.kind,
+            pagePath: directory.page,
+            statePath: path,
+            writers: settings.writers,
+            worker: worker,
+            seed: settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation
+        ).arguments
+    }
+
+    mutating func bury(_ worker: WorkerID) {}
+
+    mutating func disturb(_ workers: [Int32: WorkerID]) -> Int64 {
+        let now = hf_monotonic()
+        if nextKill <= now, let (pid, _) = workers.randomElement() {
+            kill(pid, SIGKILL)
+            nextKill = now + Int64(chance.below(settings.killInterval * 2000))
+        }
+        return max(nextKill - now, 0)
+    }
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two-slot files in what seldom happens: files removed, put back and copied over, second crashes, passing failures of
+// readers, deadlines of awaited saves.
+
+import Foundation
+import Holdfast
+import HoldfastTesting
+import Synchronization
+import Testing
+
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .relaxed) }
+    func set() -> Bool { !value.exchange(true, ordering: .relaxed) }
+}
+
+@Suite
+struct TwoSlotHazardTests {
+    let fileSystem = SimulatedFileSystem()
+    let directory: Directory
+    let state: StateFile<[UInt8]>
+
+    init() throws {
+        directory = try fileSystem.directory()
+        state = try directory.slots()
+    }
+
+    private func onState(_ functions: String...) -> [String] {
+        fileSystem.calls.filter { $0.path == "/state" && functions.contains($0.function) }.map(\.function)
+    }
+
+    private func hideArena() {
+        fileSystem.faults = .failEvery(with: EACCES) { $0.function == "openat" && $0.path == "/.state.arena" }
+    }
+
+    @Test("a load returns the newest state of a file that was put here, whatever was published")
+    func newerBackup() throws {
+        for value: UInt8 in 1...4 { try state.save([value]) }
+        let backup = try #require(fileSystem.contents(of: "state"))
+        fileSystem.remove("state")
+        for value: UInt8 in 11...13 { try state.save([value]) }
+        fileSystem.remove("state")
+        try fileSystem.write("state", backup)
+        #expect(try directory.state().load() == [4])
+        #expect(try state.load() == [4])
+        fileSystem.forgetSharedMemory()
+        #expect(try directory.state().load() == [4])
+    }
+
+    @Test("a save by a process that knew a file of another capacity does not ruin the file that was copied over it")
+    func copiedOver() throws {
+        try state.save([1])
+        let backup = try #require(fileSystem.contents(of: "state"))
+        try state.save([UInt8](repeating: 2, count: 9000))
+        #expect(try state.save([5]).generation == 3)
+        #expect(try state.save([6]).generation == 4)
+        // cp backup state
+        try fileSystem.write("state", backup)
+        let commit = try state.save([3])
+        #expect(commit.durability == .powerLoss)
+        #expect(try directory.state().load() == [3])
+    }
+
+    @Test("the first load after a reboot does not write over the newest state, which may be all that is left")
+    func rewritingTheOnlyCopy() throws {
+        try state.save([1])
+        try state.save([2])
+        try state.save([3])
+        // The power fails in the middle of the save of generation 4, and again while the system comes up.
+        try fileSystem.damage { $0[firstSlot + 128] ^= 1 }
+        fileSystem.forgetSharedMemory()
+        fileSystem.resetCalls()
+        let rebooted = try directory.state()
+        #expect(try rebooted.load() == [3])
+        #expect(onState("pwritev").isEmpty)
+    }
+
+    @Test("a durable load throws if the directory cannot be flushed")
+    func durableLoadWithoutName() throws {
+        fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory }
+        #expect(try state.save([1]).durability == .processCrash)
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+    }
+
+    @Test("a durable load of who may not open the arena flushes the name too")
+    func durableLoadWithoutArena() throws {
+        fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+        try state.save([1])
+        hideArena()
+        fileSystem.resetCalls()
+        _ = try directory.state().load(durable: true)
+        #expect(fileSystem.calls.contains { $0.function == "fsync" && $0.isOnDirectory })
+    }
+
+    @Test("a durable load flushes the older state that it falls back to")
+    func durableFallback() throws {
+        try state.save([1], durability: .processCrash)
+        try state.save([2], durability: .processCrash)
+        try state.save([3], durability: .processCrash)
+        try fileSystem.damage { $0[secondSlot + 128] ^= 1 }
+        fileSystem.resetCalls()
+        let (value, report) = try directory.state().loadWithReport(durable: true)
+        #expect(value == [2])
+        #expect(report.rejected != nil)
+        #expect(!onState("fdatasync").isEmpty)
+    }
+
+    @Test("a flush by who could not write the state again does not excuse the next writer from it")
+    func flushWithoutRewriting() throws {
+        try state.save([1])
+        try state.save([2])
+        try state.save([3], durability: .processCrash)
+        fileSystem.faults = .failEvery(with: EACCES) {
+            $0.function == "openat" && $0.path == "/state" && $0.flags.contains("O_RDWR")
+        }
+        #expect(try directory.state().load(durable: true) == [3])
+        fileSystem.faults = .none
+        fileSystem.resetCalls()
+        try state.save([4])
+        #expect(onState("pwritev", "fdatasync") == ["pwritev", "fdatasync", "pwritev", "fdatasync"])
+    }
+
+    @Test(
+        "a reader that cannot open the arena for a moment is given no save that has not returned, and never goes back"
+    )
+    func unflushedWithoutArena() throws {
+        try state.save([1])
+        try state.save([2])
+        let seen = Journal<[UInt8]>()
+        let directory = directory
+        let began = Flag()
+        fileSystem.faults = .failEvery(with: EMFILE, times: 1) {
+            began.isSet && $0.function == "openat" && $0.path == "/.state.arena"
+        }
+        fileSystem.onCall = { _, call in
+            guard call.function == "fdatasync", call.path == "/state" else { return }
+            guard began.set() else { return }
+            let done = DispatchSemaphore(value: 0)
+            // A thread of its own: what the hook does itself is not failed.
+            Thread {
+                if let reader = try? directory.state() {
+                    for _ in 0..<2 { if let value = try? reader.load() { seen.write(value) } }
+                }
+                done.signal()
+            }.start()
+            done.wait()
+        }
+        try state.save([3])
+        fileSystem.onCall = nil
+        #expect(seen.entries == [[2]], "one load fails, and none is given the bytes that are being flushed")
+    }
+
+    @Test("a reader does not wait for a writer that makes a larger file")
+    func readersDuringGrowth() throws {
+        try state.save([1])
+        let directory = directory
+        let began = Atomic(false)
+        let done = DispatchSemaphore(value: 0)
+        let inTime = Journal<Bool>()
+        fileSystem.onCall = { _, call in
+            // The larger file is being written; its flush may take seconds.
+            guard call.function == "fsync", !call.isOnDirectory, !began.exchange(true, ordering: .relaxed) else {
+                return
+            }
+            let thread = Thread {
+                _ = try? directory.state().load()
+                done.signal()
+            }
+            thread.start()
+            inTime.write(done.wait(timeout: .now() + 5) == .success)
+        }
+        try state.save([UInt8](repeating: 2, count: 9000))
+        fileSystem.onCall = nil
+        #expect(inTime.entries == [true])
+    }
+
+    @Test("no generation in doubt is given away after a reboot, if the mark of the failed save is there")
+    func generationInDoubt() throws {
+        try state.save([1])
+        try state.save([2])
+        fileSystem.faults = .failEvery(with: EIO, times: 2) { $0.function == "fdatasync" }
+        #expect(try stateError { try state.save([3]) }.found == 3)
+        #expect(try stateError { try state.save([3]) }.found == 5)
+        fileSystem.forgetSharedMemory()
+        #expect(try directory.slots().save([4]).generation > 5)
+    }
+
+    @Test("no generation in doubt is given away after a conversion that failed")
+    func generationInDoubtAfterConversion() throws {
+        try state.save([1])
+        try state.save([2])
+        fileSystem.faults = .failEvery(with: EIO, times: 2) { $0.function == "fdatasync" }
+        #expect(try stateError { try state.save([3]) }.found == 3)
+        #expect(try stateError { try state.save([3]) }.found == 5)
+        fileSystem.faults = .failEvery(with: EBUSY) { $0.function == "renameat" }
+        #expect(throws: StateError.self) { try directory.state(options: StateOptions(strategy: .replace)).save([4]) }
+        fileSystem.faults = .none
+        #expect(try directory.slots().save([5]).generation > 5)
+    }
+
+    @Test("a state beyond 48 bits of generation is not converted")
+    func convertHugeGeneration() throws {
+        try directory.put("state", SampleFrame(generation: padded(UInt64(1) << 48)).bytes)
+        #expect(throws: StateError.self) { try directory.state().convert(to: .twoSlot) }
+        #expect(throws: Never.self) { try directory.state().save([1]) }
+    }
+
+    @Test("an older state over the reader's limit does not keep it from the newest one")
+    func olderStateTooLarge() throws {
+        try state.save([UInt8](repeating: 1, count: 6000))
+        try state.save([2])
+        let limited = try directory.state(options: StateOptions(maximumLength: 5000))
+        #expect(try limited.load() == [2])
+        #expect(throws: Never.self) { try limited.save([3], ifGeneration: 2) }
+        fileSystem.forgetSharedMemory()
+        #expect(throws: Never.self) { _ = try directory.state(options: StateOptions(maximumLength: 5000)).load() }
+    }
+
+    @Test("a file that grows has twice the room, also if a capacity was asked for")
+    func growthWithCapacity() throws {
+        let state = try directory.slots(capacity: 100)
+        try state.save([UInt8](repeating: 1, count: 30_000))
+        let first = try directory.status("state").size
+        try state.save([UInt8](repeating: 1, count: 34_000))
+        #expect(try directory.status("state").size >= 2 * first - 4096)
+    }
+
+    @Test("with previous copies kept, a conversion to an ordinary file keeps the state before, not an ancient one")
+    func previousOfConversion() throws {
+        let keeping = StateOptions(strategy: .replace, keepsPrevious: true)
+        try directory.state(options: keeping).save([1])
+        try directory.state(options: keeping).save([2])
+        for value: UInt8 in 3...6 { try state.save([value]) }
+        try directory.state(options: keeping).save([7])
+        try fileSystem.damage { $0[128] ^= 1 }
+        #expect(try directory.state(options: keeping).load(orPrevious: true) == [6])
+    }
+
+    @Test("of saves that were made together, one that would have been possible alone is not failed by another's size")
+    func failedTogether() async throws {
+        try await state.save([1])
+        let state = state
+        fileSystem.faults = .failEvery(with: EBUSY) { $0.function == "renameat" }
+        let began = Atomic(false)
+        fileSystem.onCall = { _, call in
+            guard call.function == "fdatasync", !began.exchange(true, ordering: .relaxed) else { return }
+            usleep(500_000)
+        }
+        let first = Task { try await state.save([2]) }
+        while !began.load(ordering: .relaxed) { await Task.yield() }
+        let small = Task { try await state.save([3]) }
+        usleep(100_000)
+        let large = Task { try await state.save([UInt8](repeating: 4, count: 9000)) }
+        _ = try await first.value
+        _ = await large.result
+        await #expect(throws: Never.self) { try await small.value }
+    }
+}
+
+@Suite(.temporaryDirectory, .timeLimit(.minutes(3)))
+struct TwoSlotHazardProcessTests {
+    private var path: String { "\(TemporaryDirectory.current)/state" }
+
+    private func counter(_ strategy: StateStrategy = .twoSlot) throws -> StateFile<Int> {
+        try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+    }
+
+    @Test("a reader sees a save after the file was removed")
+    func readerOfRemovedFile() throws {
+        let state = try counter()
+        try state.save(1)
+        var reader = state.reader()
+        #expect(try reader.read() == 1)
+        try FileManager.default.removeItem(atPath: path)
+        try state.save(2)
+        #expect(try state.load() == 2)
+        #expect(try reader.read() == 2)
+    }
+
+    @Test("a reader sees the save after a backup was put back")
+    func readerOfBackup() throws {
+        let state = try counter()
+        try state.save(1)
+        try state.save(2)
+        let backup = try Data(contentsOf: URL(filePath: path))
+        try state.save(3)
+        var reader = state.reader()
+        #expect(try reader.read() == 3)
+        try backup.write(to: URL(filePath: path + ".backup"))
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.moveItem(atPath: path + ".backup", toPath: path)
+        try state.save(4)
+        #expect(try state.load() == 4)
+        #expect(try reader.read() == 4)
+    }
+
+    @Test("values yields the save after the file was removed")
+    func valuesOfRemovedFile() async throws {
+        let watched = try counter()
+        let state = try counter()
+        try await state.save(1)
+        let seen = Journal<Int>()
+        let watching = Task { for try await value in watched.values { seen.write(value) } }
+        while seen.entries.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        // It has looked again, and knows the word.
+        try await Task.sleep(for: .milliseconds(300))
+        try FileManager.default.removeItem(atPath: path)
+        try await state.save(2)
+        for _ in 0..<200 where seen.entries.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
+        watching.cancel()
+        #expect(seen.entries == [1, 2])
+    }
+
+    @Test("a condition is kept and a load is current though somebody deleted the arena meanwhile")
+    func deletedArena() async throws {
+        let state = try counter()
+        try await state.save(1)
+        try await state.save(2)
+        try FileManager.default.removeItem(atPath: "\(TemporaryDirectory.current)/.state.arena")
+        let input = CommandLineTool.Stream.text("3")
+        #expect(try await CommandLineTool.holdfastctl.run("state", "save", path, input: input).status == 0)
+        #expect(try state.load() == 3)
+        #expect(throws: StateError.self) { try state.save(9, ifGeneration: 2) }
+    }
+
+    @Test("an awaited save gives up at its deadline, whatever is before it in the queue")
+    func deadlineInQueue() async throws {
+        let state = try counter()
+        try await state.save(1)
+        let (entered, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let holder = try counter()
+        Thread.detachNewThread {
+            _ = try? holder.update { _ in
+                entered.signal()
+                // Without a deadline in the queue nobody else would end the test.
+                _ = release.wait(timeout: .now() + 60)
+            }
+        }
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                entered.wait()
+                continuation.resume()
+            }
+        }
+        let patient = Task { try await state.save(2) }
+        // Alone in the queue it would have its turn, and the lock's deadline.
+        try await Task.sleep(for: .milliseconds(300))
+        let outcome = await Task { try await state.save(3, deadline: .now + .milliseconds(10)) }.result
+        release.signal()
+        #expect(throws: StateError.self) { try outcome.get() }
+        #expect(try await patient.value.generation == 3)
+    }
+
+    @Test("state files of one path are opened and closed by many threads")
+    func openAndClose() throws {
+        try counter().save(1)
+        let path = path
+        let done = DispatchSemaphore(value: 0)
+        let failures = Journal<String>()
+        for _ in 0..<4 {
+            Thread {
+                for _ in 0..<15_000 {
+                    do {
+                        let state = try StateFile(path: path, codec: DecimalCodec())
+                        if try state.load() != 1 { failures.write("another value") }
+                    } catch {
+                        failures.write("\(error)")
+                    }
+                }
+                done.signal()
+            }.start()
+        }
+        for _ in 0..<4 { done.wait() }
+        #expect(failures.entries.count == 0, "\(failures.entries.prefix(3))")
+    }
+
+    @Test("a capacity beyond every file is refused, and no trap")
+    func hugeCapacity() async throws {
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            let state = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot, capacity: .max))
+            #expect(throws: StateError.self) { try state.save([1]) }
+        }
+    }
+}
