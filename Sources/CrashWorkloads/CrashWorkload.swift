@@ -187,7 +187,7 @@ extension CrashWorkload {
             CrashWorkload("tokens/first") { try TokenWorkload(before: 0, blocks: 2).explore($0) },
             CrashWorkload("tokens/later") { try TokenWorkload(before: 2, blocks: 3).explore($0) },
             CrashWorkload("tokens/failed-flush-of-new") {
-                try TokenWorkload(before: 0, blocks: 3, failingFlush: 1).explore($0)
+                try TokenWorkload(before: 0, blocks: 3, failingFlush: 1, mayDieUntold: true).explore($0)
             },
             CrashWorkload("tokens/failed-flush-of-read") {
                 try TokenWorkload(before: 2, blocks: 3, failingFlush: 1, mayDieUntold: true).explore($0)
