@@ -16,7 +16,6 @@ private let file: Int32 = {
     atexit { unsafe unlink("/dev/shm/\(name)") }
     return unsafe open("/dev/shm/\(name)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
 }()
-private let directory = try! Directory("/dev/shm")
 
 func fuzzArenaHeader(_ input: [UInt8], _ choice: FuzzChoice) throws {
     var bytes = Array(input.prefix(128))
@@ -30,8 +29,9 @@ func fuzzArenaHeader(_ input: [UInt8], _ choice: FuzzChoice) throws {
     check(ftruncate(file, 0) == 0 && ftruncate(file, off_t(size)) == 0)
     write(bytes, at: 0)
     if size > cells { write(rest, at: cells) }
+    let directory = try Directory("/dev/shm")
     do throws(LockError) {
-        let arena = try MutexArena(FileName(name)!, in: directory, count: count)
+        let arena = try MutexArena(fileName(name), in: directory, count: count)
         guard choice.contains(.changing) else { return }
         for index in 0..<count {
             if let lock = try arena[index].tryLock() {

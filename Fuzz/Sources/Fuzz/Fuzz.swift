@@ -52,6 +52,12 @@ struct FuzzChoice: OptionSet {
     static let variantB = FuzzChoice(rawValue: 8)
 }
 
+/// The name of a file that this program makes.
+func fileName(_ text: String) -> FileName {
+    guard let name = FileName(text) else { fatalError("'\(text)' is no name") }
+    return name
+}
+
 /// Ends the process with a message if something does not hold; `precondition` in a release build says nothing.
 func check(
     _ condition: Bool,
@@ -62,6 +68,7 @@ func check(
     if !condition { fatalError(message(), file: file, line: line) }
 }
 
+/// What libFuzzer calls with each input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = unsafe Array(UnsafeBufferPointer(start: bytes, count: count))

@@ -8,7 +8,7 @@ internal import HoldfastTesting
 func fuzzPIDFile(_ bytes: [UInt8], _ choice: FuzzChoice) throws {
     let fileSystem = SimulatedFileSystem()
     try fileSystem.write("/a.pid", bytes)
-    let file = try PIDFile(FileName("a.pid")!, in: fileSystem.directory())
+    let file = try PIDFile(fileName("a.pid"), in: fileSystem.directory())
     if !choice.contains(.variantA) {
         let outcome = try file.removeIfStale()
         switch outcome {

@@ -15,7 +15,7 @@ func fuzzStateFrame(_ input: [UInt8], _ choice: FuzzChoice) throws {
     try fileSystem.write("/state", bytes)
     if choice.contains(.variantA) { try fileSystem.write("/.state.previous", bytes) }
     let options = StateOptions(maximumLength: 1 << 16, keepsPrevious: choice.contains(.variantA))
-    let state = try StateFile<[UInt8]>(FileName("state")!, in: fileSystem.directory(), options: options)
+    let state = try StateFile<[UInt8]>(fileName("state"), in: fileSystem.directory(), options: options)
     do throws(StateError) {
         let (payload, report) = try state.loadWithReport()
         check(bytes.elementsEqual(encoded(payload, report)), "a state has one encoding")

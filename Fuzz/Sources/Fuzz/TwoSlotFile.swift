@@ -14,7 +14,7 @@ func fuzzTwoSlotFile(_ input: [UInt8], _ choice: FuzzChoice) throws {
     let bytes = choice.contains(.variantB) ? input : assembled(input, choice)
     try fileSystem.write("/state", bytes)
     let state = try StateFile<[UInt8]>(
-        FileName("state")!,
+        fileName("state"),
         in: fileSystem.directory(),
         options: StateOptions(strategy: .twoSlot, maximumLength: 1 << 16)
     )
@@ -39,7 +39,7 @@ func fuzzTwoSlotFile(_ input: [UInt8], _ choice: FuzzChoice) throws {
         }
     }
     fileSystem.forgetSharedMemory()
-    let next = try StateFile<[UInt8]>(FileName("state")!, in: fileSystem.directory())
+    let next = try StateFile<[UInt8]>(fileName("state"), in: fileSystem.directory())
     _ = try? next.load(durable: true)
 }
 
