@@ -11,11 +11,14 @@ struct PublishedState: Hashable, Sendable {
     var isFlushed: Bool
     /// How many saves after it failed in a way that left its successor's generation in doubt.
     var failures: UInt64 = 0
+    /// Whether a flush of the file's name has failed: a second one might succeed and do nothing.
+    var isNameInDoubt = false
 
-    // Bit 0: flushed. Bit 1: void. Bits 2 to 15: failures. The rest: generation.
+    // Bit 0: flushed. Bit 1: void. Bit 2: the name is in doubt. Bits 3 to 15: failures. The rest: generation.
     private static let shift = 16
     private static let voidBit: UInt64 = 2
-    private static let mostFailures: UInt64 = (1 << 14) - 1
+    private static let nameBit: UInt64 = 4
+    private static let mostFailures: UInt64 = (1 << 13) - 1
 
     /// Nil if nothing is known, as after a reboot.
     init?(word: UInt64) {
@@ -26,13 +29,15 @@ struct PublishedState: Hashable, Sendable {
     private init(anyWord word: UInt64) {
         generation = Generation(word >> Self.shift)
         isFlushed = word & 1 == 1
-        failures = (word >> 2) & Self.mostFailures
+        failures = (word >> 3) & Self.mostFailures
+        isNameInDoubt = word & Self.nameBit != 0
     }
 
-    init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0) {
+    init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0, isNameInDoubt: Bool = false) {
         self.generation = generation
         self.isFlushed = isFlushed
         self.failures = failures
+        self.isNameInDoubt = isNameInDoubt
     }
 
     /// What stands in the word, also if it does not count any more: no later state may have the same word.
@@ -44,7 +49,8 @@ struct PublishedState: Hashable, Sendable {
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
     var word: UInt64 {
         guard generation.value >> (64 - Self.shift) == 0 else { return 0 }
-        return generation.value << Self.shift | min(failures, Self.mostFailures) << 2 | (isFlushed ? 1 : 0)
+        let flags = (isFlushed ? 1 : 0) | (isNameInDoubt ? Self.nameBit : 0)
+        return generation.value << Self.shift | min(failures, Self.mostFailures) << 3 | flags
     }
 
     /// The same after one more failed save.

@@ -39,8 +39,8 @@ extension SlotEngine {
         }
     }
 
-    /// Saves into a new file with more room, under the lock that the caller holds.
-    func grow(
+    /// Saves into a new file with as much room or more, under the lock that the caller holds.
+    func remake(
         _ payload: [UInt8],
         _ header: FrameHeader,
         _ base: SaveBase,
@@ -51,7 +51,8 @@ extension SlotEngine {
         let target = try target(base, file, request)
         // Twice as much, so that a state that grows a little with each save is not copied with each.
         let doubled = min(Int(file.header.capacity) * 2, options.maximumLength)
-        let room = payload.count > Int(file.header.capacity) ? max(payload.count, doubled) : payload.count
+        let capacity = Int(file.header.capacity)
+        let room = payload.count > capacity ? max(payload.count, doubled) : capacity
         return try replace(target, by: payload, header, room: room, lock, request)
     }
 
@@ -70,8 +71,12 @@ extension SlotEngine {
         }
         let slots = SlotFileHeader(store: header.store, room: room, first: header.generation)
         let commit = try replace(target, by: payload, header, as: .slots(slots), lock, request)
-        let flushed = commit.durability == .powerLoss
-        lock.publish(PublishedState(generation: header.generation, isFlushed: flushed).word)
+        let published = PublishedState(
+            generation: header.generation,
+            isFlushed: commit.durability == .powerLoss,
+            isNameInDoubt: commit.directorySyncError?.isFailedFlush ?? false
+        )
+        lock.publish(published.word)
         return commit
     }
 
@@ -94,8 +99,15 @@ extension SlotEngine {
                 sidecar.publish(PublishedState.void(word))
             }
         } catch {
-            // The old file is in place, unless only the flush of its name failed.
-            if error.code != .directoryNotSynced { lock.publish(word) }
+            if error.code != .directoryNotSynced {
+                // The old file is in place.
+                lock.publish(word)
+            } else if case .slots = image {
+                let isNameInDoubt = error.cause?.isFailedFlush ?? false
+                lock.publish(
+                    PublishedState(generation: header.generation, isFlushed: false, isNameInDoubt: isNameInDoubt).word
+                )
+            }
             throw error
         }
     }

@@ -53,12 +53,14 @@ extension SlotEngine {
         if let published, generation == published.generation, published.isFlushed || !flushing {
             return RecoveredState(state: newest, published: published)
         }
-        let isFlushed = try settle(newest, file, operation, rewriting: published != nil, flushing: flushing)
+        let isSettled = try settle(newest, file, operation, rewriting: published != nil, flushing: flushing)
+        let isNameInDoubt = published?.isNameInDoubt ?? false
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
-            isFlushed: isFlushed,
-            failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures
+            isFlushed: isSettled && !isNameInDoubt,
+            failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures,
+            isNameInDoubt: isNameInDoubt
         ).behind(.last(in: word))
         lock.publish(found.word)
         return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
@@ -119,4 +121,9 @@ extension SlotEngine {
     func flushName() throws(SystemError) {
         try files.directory.openItself().sync(.full)
     }
+}
+
+extension SystemError {
+    /// Whether a flush of a directory has failed with this, and not because there is none on this file system.
+    var isFailedFlush: Bool { !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
 }

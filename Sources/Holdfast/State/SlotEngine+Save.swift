@@ -121,12 +121,14 @@ extension SlotEngine {
         _ request: SaveRequest
     ) throws(StateError) -> Commit {
         precondition(header.generation.slot != base.header.generation.slot, "the newest state must stay")
-        if max(payload.count, options.capacity ?? 0) > Int(file.header.capacity) {
-            return try grow(payload, header, base, file, lock, request)
+        let flushes = request.durability == .powerLoss
+        if max(payload.count, options.capacity ?? 0) > Int(file.header.capacity)
+            || flushes && base.published.isNameInDoubt
+        {
+            return try remake(payload, header, base, file, lock, request)
         }
         // Who makes a larger file, or another one, holds this lock too, so what is left of one is nobody's.
         files.sweep()
-        let flushes = request.durability == .powerLoss
         do throws(SystemError) {
             _ = try ReplaceEngine.fill(
                 file.file,
@@ -153,7 +155,11 @@ extension SlotEngine {
             }
         }
         let nameError = flushes && !base.published.isFlushed ? self.nameError() : nil
-        let published = PublishedState(generation: header.generation, isFlushed: flushes && nameError == nil)
+        let published = PublishedState(
+            generation: header.generation,
+            isFlushed: flushes && nameError == nil,
+            isNameInDoubt: base.published.isNameInDoubt || nameError?.isFailedFlush ?? false
+        )
         lock.publish(published.word)
         remember(published.word, header)
         noteSuccess()

@@ -76,6 +76,28 @@ struct TwoSlotHazardTests {
         #expect(onState("pwritev").isEmpty)
     }
 
+    @Test("after a failed flush of the file's name the next durable save makes a new file: a second flush might lie")
+    func nameInDoubt() throws {
+        for strict in [false, true] {
+            fileSystem.remove("state")
+            fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+            let options = StateOptions(strategy: .twoSlot, requiresDirectorySync: strict)
+            let state = try directory.state(options: options)
+            let outcome = Result { try state.save([1]) }
+            #expect((try? outcome.get())?.durability == (strict ? nil : .processCrash))
+            let name = try directory.status("state").identity
+            // In place, because nothing is promised; then anew.
+            #expect(try directory.slots().save([2], durability: .processCrash).durability == .processCrash)
+            #expect(try directory.status("state").identity == name)
+            #expect(try directory.slots().save([3]).durability == .powerLoss)
+            #expect(try directory.status("state").identity != name)
+            let renamed = try directory.status("state").identity
+            #expect(try directory.slots().save([4]).durability == .powerLoss)
+            #expect(try directory.status("state").identity == renamed, "once is enough")
+            #expect(try directory.state().load() == [4])
+        }
+    }
+
     @Test("a durable load throws if the directory cannot be flushed")
     func durableLoadWithoutName() throws {
         fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory }
