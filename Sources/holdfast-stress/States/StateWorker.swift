@@ -37,10 +37,13 @@ struct StateWorker {
     private func write() throws {
         let slot = plan.worker.slot
         let told = page.told(slot)
-        // Whoever died here before was not told of one update at most.
-        let found = try file.load().counts[slot]
-        check(found, isAtLeast: told.load(), atMost: told.load() + 1)
-        told.store(found)
+        // Whoever died here before was not told of one update at most. Not by a load: what a dead writer had written and not
+        // published is nobody's until the next writer finds it.
+        try file.update { value in
+            let found = value.counts[slot]
+            check(found, isAtLeast: told.load(), atMost: told.load() + 1)
+            told.store(found)
+        }
         var isFirst = true
         while !isOver {
             do {
