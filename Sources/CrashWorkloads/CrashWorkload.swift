@@ -95,6 +95,8 @@ extension CrashWorkload {
     private static func twoSlots(_ length: Int) -> [CrashWorkload] {
         let options = StateOptions(strategy: .twoSlot)
         let unflushed = StateOptions(strategy: .twoSlot, durability: .processCrash)
+        // A file that grows has no state before the last one.
+        let roomy = StateOptions(strategy: .twoSlot, capacity: max(length, 4096))
         let two: [StateStep] = [.save(20), .save(length)]
         func failing(_ flush: Int) -> FaultPlan {
             .failEvery(with: 5, after: flush - 1, times: 1) { $0.function == "fdatasync" }
@@ -151,11 +153,11 @@ extension CrashWorkload {
             ),
             CrashWorkload(
                 "two-slot/restore",
-                StateWorkload(options: options, before: two, steps: [.restorePrevious, .save(length)])
+                StateWorkload(options: roomy, before: two, steps: [.restorePrevious, .save(length)])
             ),
             CrashWorkload(
                 "two-slot/restore-damaged",
-                StateWorkload(options: options, before: two, steps: [.restorePrevious, .save(20)], isDamaged: true)
+                StateWorkload(options: roomy, before: two, steps: [.restorePrevious, .save(20)], isDamaged: true)
             ),
         ]
             + (1...3).map { flush in

@@ -53,6 +53,9 @@ extension SlotEngine {
         let doubled = min(Int(file.header.capacity) * 2, options.maximumLength)
         let capacity = Int(file.header.capacity)
         let room = payload.count > capacity ? max(payload.count, doubled) : capacity
+        // Never without a flush: the new file takes the place of both slots, of which one may be durable.
+        var request = request
+        request.durability = .powerLoss
         return try replace(target, by: payload, header, room: room, lock, request)
     }
 
