@@ -4,6 +4,8 @@
 // and checks what must hold of the answer, whatever the bytes are; a check that fails ends the process, as a trap of
 // Holdfast's would.
 
+internal import Holdfast
+
 /// A kind of bytes that others may have damaged.
 enum FuzzTarget: String, CaseIterable {
     case stateFrame = "state-frame"
