@@ -97,9 +97,8 @@ extension SlotEngine {
     /// Whether the name leads to this file.
     func isInPlace(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> Bool {
         do throws(SystemError) {
-            guard let status = try files.directory.status(of: names.state) else { return false }
-            // Another file's bytes may have been written over it.
-            return status.identity == file.identity && status.size == file.header.fileLength
+            // Not its times: to have asked for those makes the kernel write them with the next save (multigrain timestamps).
+            return try files.directory.identity(of: names.state) == file.identity
         } catch {
             throw StateError(operation.failure, operation, path: path, cause: error)
         }

@@ -48,20 +48,6 @@ struct TwoSlotHazardTests {
         #expect(try directory.state().load() == [4])
     }
 
-    @Test("a save by a process that knew a file of another capacity does not ruin the file that was copied over it")
-    func copiedOver() throws {
-        try state.save([1])
-        let backup = try #require(fileSystem.contents(of: "state"))
-        try state.save([UInt8](repeating: 2, count: 9000))
-        #expect(try state.save([5]).generation == 3)
-        #expect(try state.save([6]).generation == 4)
-        // cp backup state
-        try fileSystem.write("state", backup)
-        let commit = try state.save([3])
-        #expect(commit.durability == .powerLoss)
-        #expect(try directory.state().load() == [3])
-    }
-
     @Test("the first load after a reboot does not write over the newest state, which may be all that is left")
     func rewritingTheOnlyCopy() throws {
         try state.save([1])
