@@ -32,6 +32,21 @@ enum LockAttempt: ~Copyable {
     }
 }
 
+/// What comes of a file that is locked in the kernel and in its place.
+enum LockAdmission {
+    case granted(
+        token: FencingToken? = nil,
+        abandoned: LockRecord? = nil,
+        LockRecordTemplate? = nil,
+        hasBothFamilies: Bool = false
+    )
+    /// Somebody has a lock of the other family, or what must be done may flush and must not.
+    case busy
+    /// It has lost its name meanwhile.
+    case replaced
+    case keptOut(LockHolder)
+}
+
 extension LockFile {
     /// Takes the lock if it is free.
     ///
@@ -61,18 +76,60 @@ extension LockFile {
             // A lock on a file that has lost its name means nothing, whether it is ours or another's.
             guard try isInPlace(file) else { continue }
             guard isLocked else { return .busy(file) }
-            switch (mode, role) {
-            case (_, .pidFile): return try adopt(file, mode, holder: holder)
-            case (.shared, _):
-                if let other = try ownerAgainstReaders(file.descriptor) {
-                    file.descriptor.unlock(family.kind)
-                    return .keptOut(other)
-                }
-                return .acquired(FileLock(file, of: self, mode: mode, holder: holder))
-            case (.exclusive, _): return try record(file, holder: holder, mayFlush: mayFlush)
+            let admission: LockAdmission
+            do throws(LockError) {
+                admission = try admit(file, mode, mayFlush: mayFlush)
+            } catch {
+                release(file.descriptor)
+                throw error
+            }
+            switch admission {
+            case .granted(let token, let abandoned, let template, let hasBothFamilies):
+                return .acquired(
+                    FileLock(
+                        file,
+                        of: self,
+                        mode: mode,
+                        holder: holder,
+                        token: token,
+                        abandoned: abandoned,
+                        template,
+                        hasBothFamilies: hasBothFamilies
+                    )
+                )
+            case .busy:
+                release(file.descriptor)
+                return .busy(file)
+            case .replaced:
+                release(file.descriptor)
+                return .busy(nil)
+            case .keptOut(let other):
+                release(file.descriptor)
+                return .keptOut(other)
             }
         }
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
+    }
+
+    /// Looks at a file that we have just locked, and makes it ours.
+    private func admit(
+        _ file: borrowing OpenLockFile,
+        _ mode: FileLock.Mode,
+        mayFlush: Bool
+    ) throws(LockError) -> LockAdmission {
+        switch (mode, role) {
+        case (_, .pidFile): return try adopt(file)
+        case (.shared, _): return try ownerAgainstReaders(file.descriptor).map { .keptOut($0) } ?? .granted()
+        case (.exclusive, _): return try takeOver(file.descriptor, mayFlush: mayFlush)
+        }
+    }
+
+    /// Lets go of what an attempt that came to nothing has locked.
+    ///
+    /// Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
+    private func release(_ file: borrowing Descriptor) {
+        file.unlock(family.kind)
+        file.unlock(family.other.kind)
     }
 
     /// Opens the file, making it if its role allows.

@@ -30,8 +30,7 @@ extension LockFile {
     }
 
     /// Takes over a PID file that we have just locked, if its owner is gone.
-    func adopt(_ file: consuming OpenLockFile, _ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> LockAttempt
-    {
+    func adopt(_ file: borrowing OpenLockFile) throws(LockError) -> LockAdmission {
         let contents = LockContents.read(file.descriptor)
         var abandoned: LockRecord?
         if case .record(let record) = contents {
@@ -43,22 +42,17 @@ extension LockFile {
             // Somebody who makes the file before it writes may be about to; only an operator can know.
             other = LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
         }
-        if let other {
-            file.descriptor.unlock(family.kind)
-            return .keptOut(other)
-        }
+        if let other { return .keptOut(other) }
         let template = recordTemplate()
         // Read and judged; now the file must still be the one at the path, before and after it shows us as its owner.
-        guard try isInPlace(file) else { return .busy(nil) }
+        guard try isInPlace(file) else { return .replaced }
         do throws(SystemError) {
             try write(template, to: file.descriptor, token: nil, limit: 0, mayBeLonger: true)
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
-        guard try isInPlace(file) else { return .busy(nil) }
-        return .acquired(
-            FileLock(file, of: self, mode: mode, holder: holder, abandoned: abandoned, template)
-        )
+        guard try isInPlace(file) else { return .replaced }
+        return .granted(abandoned: abandoned, template)
     }
 
     /// The process of a bare PID, which takes no kernel locks, unless it is proven dead.

@@ -7,26 +7,18 @@ internal import _HoldfastCShims
 
 extension LockFile {
     /// Takes over the record of a file that we have just locked exclusively.
-    func record(
-        _ file: consuming OpenLockFile,
-        holder: HolderID,
-        mayFlush: Bool
-    ) throws(LockError) -> LockAttempt {
+    func takeOver(_ file: borrowing Descriptor, mayFlush: Bool) throws(LockError) -> LockAdmission {
         let template = recordTemplate()
-        let previous = try previousRecord(in: file.descriptor, template)
+        let previous = try previousRecord(in: file, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
         // A sidecar's name is Holdfast's own: what a power cut left of it must not shut everybody out.
-        if previous.family == nil, role != .sidecar, let other = try owner(in: LockContents.read(file.descriptor)) {
-            file.descriptor.unlock(family.kind)
+        if previous.family == nil, role != .sidecar, let other = try owner(in: LockContents.read(file)) {
             return .keptOut(other)
         }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
-        // user of the other family cannot slip in beside it.
-        if previous.family == nil, try !lockOtherFamily(file.descriptor) {
-            // Who waits holds nothing: two waiters with one family each would wait for each other.
-            file.descriptor.unlock(family.kind)
-            return .busy(file)
-        }
+        // user of the other family cannot slip in beside it. Who waits holds nothing: two waiters with one family each
+        // would wait for each other.
+        if previous.family == nil, try !lockOtherFamily(file) { return .busy }
         var token: FencingToken?
         var limit: UInt64 = 0
         if role == .fenced {
@@ -35,15 +27,10 @@ extension LockFile {
             // A record older than a token that we have had: an earlier copy of the file was put back.
             let newest = site.newestToken
             if !previous.isOfThisBoot || next >= limit || next <= newest {
-                guard mayFlush else {
-                    release(file.descriptor, ofBothFamilies: previous.family == nil)
-                    return .busy(file)
-                }
+                guard mayFlush else { return .busy }
                 switch try TokenReservation.reserve(above: max(previous.token, newest), for: name, in: directory) {
                 case .reserved(let first, let end): (next, limit) = (first, end)
-                case .busy(let other):
-                    release(file.descriptor, ofBothFamilies: previous.family == nil)
-                    return .keptOut(other)
+                case .busy(let other): return .keptOut(other)
                 }
             }
             token = FencingToken(next)
@@ -52,23 +39,17 @@ extension LockFile {
             let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
             let isRecorded = role == .sidecar && previous.isOfThisProcess
             if !isRecorded {
-                try write(template, to: file.descriptor, token: token, limit: limit, mayBeLonger: mayBeLonger)
+                try write(template, to: file, token: token, limit: limit, mayBeLonger: mayBeLonger)
             }
         } catch {
             throw LockError(error, path: path, while: "record the holder")
         }
         if let token { site.newestToken = token.value }
-        return .acquired(
-            FileLock(
-                file,
-                of: self,
-                mode: .exclusive,
-                holder: holder,
-                token: token,
-                abandoned: previous.abandoned,
-                template,
-                hasBothFamilies: previous.family == nil
-            )
+        return .granted(
+            token: token,
+            abandoned: previous.abandoned,
+            template,
+            hasBothFamilies: previous.family == nil
         )
     }
 
@@ -80,11 +61,6 @@ extension LockFile {
         if let family = previous.family, family != self.family { throw familyMismatch }
         guard previous.family == nil, case .pid(let pid) = LockContents.read(file) else { return nil }
         return try owner(in: .pid(pid))
-    }
-
-    private func release(_ file: borrowing Descriptor, ofBothFamilies both: Bool) {
-        file.unlock(family.kind)
-        if both { file.unlock(family.other.kind) }
     }
 
     var familyMismatch: LockError {

@@ -16,17 +16,6 @@ package final class LockSite: Sendable {
         let process: Int32
     }
 
-    private final class Reference: Sendable {
-        weak let site: LockSite?
-        /// Tells whose this is without a reference, whose end under the registry's lock might want that lock.
-        let id: ObjectIdentifier
-
-        init(_ site: LockSite) {
-            self.site = site
-            id = ObjectIdentifier(site)
-        }
-    }
-
     private struct State: ~Copyable {
         var queue = LockQueue<ContinuousClock.Instant>()
         var waiters: [LockQueue<ContinuousClock.Instant>.Ticket: LockWaiter] = [:]
@@ -34,7 +23,7 @@ package final class LockSite: Sendable {
         var candidate: OpenLockFile?
     }
 
-    private static let sites = Mutex<[Key: Reference]>([:])
+    private static let sites = Mutex<[Key: WeakReference<LockSite>]>([:])
     private let key: Key
     private let state = Mutex(State())
     private let waiterCount = Atomic(0)
@@ -63,9 +52,9 @@ package final class LockSite: Sendable {
             process: getpid()
         )
         return sites.withLock { sites in
-            if let site = sites[key]?.site { return site }
+            if let site = sites[key]?.object { return site }
             let site = LockSite(key)
-            sites[key] = Reference(site)
+            sites[key] = WeakReference(site)
             return site
         }
     }

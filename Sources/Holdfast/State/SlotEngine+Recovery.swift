@@ -122,8 +122,3 @@ extension SlotEngine {
         try files.directory.openItself().sync(.full)
     }
 }
-
-extension SystemError {
-    /// Whether a flush of a directory has failed with this, and not because there is none on this file system.
-    var isFailedFlush: Bool { !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
-}

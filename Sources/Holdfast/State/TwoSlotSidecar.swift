@@ -20,21 +20,10 @@ final class TwoSlotSidecar: Sendable {
         let process: Int32
     }
 
-    private final class Reference: Sendable {
-        weak let sidecar: TwoSlotSidecar?
-        /// Tells whose this is without a reference, whose end under the registry's lock might want that lock.
-        let id: ObjectIdentifier
-
-        init(_ sidecar: TwoSlotSidecar) {
-            self.sidecar = sidecar
-            id = ObjectIdentifier(sidecar)
-        }
-    }
-
     fileprivate let kind: Kind
     fileprivate let site: LockSite
     private let process = getpid()
-    private static let all = Mutex<[Key: Reference]>([:])
+    private static let all = Mutex<[Key: WeakReference<TwoSlotSidecar>]>([:])
 
     /// The one of this process, which is opened, or made, if nobody has it open.
     static func of(_ names: CompanionNames, in directory: Directory) throws(LockError) -> TwoSlotSidecar {
@@ -48,10 +37,10 @@ final class TwoSlotSidecar: Sendable {
         if !(directory.fileSystem is KernelFileSystem) { return TwoSlotSidecar(try open(names, in: directory), site) }
         let key = Key(site: ObjectIdentifier(site), process: getpid())
         let outcome: Result<TwoSlotSidecar, LockError> = all.withLock { all in
-            if let sidecar = all[key]?.sidecar { return .success(sidecar) }
+            if let sidecar = all[key]?.object { return .success(sidecar) }
             return Result { () throws(LockError) in
                 let made = TwoSlotSidecar(try open(names, in: directory), site)
-                all[key] = Reference(made)
+                all[key] = WeakReference(made)
                 return made
             }
         }

@@ -219,11 +219,16 @@ extension Directory {
     package func syncEntries() throws(SystemError) {
         do throws(SystemError) {
             try descriptor.sync(.full)
-        } catch  where error.isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) {}
+        } catch  where !error.isFailedFlush {}
     }
 
     /// Whether other machines may share the file system; true if that cannot be told.
     package var isShared: Bool {
         (try? fileSystem.isShared(descriptor.rawValue)) ?? true
     }
+}
+
+extension SystemError {
+    /// Whether a flush of a directory has failed with this, and not because there is none on this file system.
+    var isFailedFlush: Bool { !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
 }

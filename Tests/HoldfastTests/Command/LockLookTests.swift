@@ -60,7 +60,7 @@ struct LockLookTests {
     // MARK: clean
 
     @Test func removesWhatIsDeadAndNothingElse() async throws {
-        let dead = try Processes.deadPID()
+        let dead = Processes.deadPID
         try write("dead.lock", "\(dead)\n")
         try write("alive.lock", "\(getpid())\n")
         try write("other.lock", "not a lock file\n")
@@ -96,7 +96,7 @@ struct LockLookTests {
     }
 
     @Test func cleansAFileOfAnyNameThatIsNamed() async throws {
-        try write("service.pid", "\(try Processes.deadPID())\n")
+        try write("service.pid", "\(Processes.deadPID)\n")
         let outcome = try await tool.run("lock", "clean", "\(directory)/service.pid")
         #expect(outcome.status == 0)
         #expect(outcome.output.hasPrefix("\(directory)/service.pid: removed ("))
@@ -112,7 +112,7 @@ struct LockLookTests {
     @Test func doesNotEnterADirectoryThroughALink() async throws {
         let files = FileManager.default
         try files.createDirectory(atPath: "\(directory)/real", withIntermediateDirectories: false)
-        try write("real/dead.lock", "\(try Processes.deadPID())\n")
+        try write("real/dead.lock", "\(Processes.deadPID)\n")
         try files.createSymbolicLink(atPath: "\(directory)/link", withDestinationPath: "real")
         for path in ["\(directory)/link", "\(directory)/link/"] {
             #expect(try await tool.run("lock", "clean", path).status == 77)

@@ -24,7 +24,7 @@ struct LivenessTests {
 
     @Test("A PID that no process has is dead")
     func noProcess() throws {
-        #expect(Liveness.of(ProcessIdentity(pid: try Processes.deadPID())).isDead)
+        #expect(Liveness.of(ProcessIdentity(pid: Processes.deadPID)).isDead)
     }
 
     @Test("A PID in use by another process is dead: its start time differs", arguments: [true, false])
@@ -73,7 +73,7 @@ struct LivenessTests {
 
     @Test("A process of another PID namespace is unknown, even if no process has its PID here")
     func otherNamespace() throws {
-        var recorded = ProcessIdentity(pid: try Processes.deadPID())
+        var recorded = ProcessIdentity(pid: Processes.deadPID)
         recorded.pidNamespace = (ProcessIdentity.current.pidNamespace ?? 0) + 1
         #expect(isUnknown(.of(recorded)))
     }
@@ -88,7 +88,7 @@ struct LivenessTests {
 
     @Test("A bare PID on a shared file system is unknown")
     func barePIDOnSharedFileSystem() throws {
-        #expect(isUnknown(.of(ProcessIdentity(pid: try Processes.deadPID()), onSharedFileSystem: true)))
+        #expect(isUnknown(.of(ProcessIdentity(pid: Processes.deadPID), onSharedFileSystem: true)))
     }
 
     @Test("What is no PID is unknown", arguments: [0, -1, .min] as [Int32])

@@ -4,6 +4,7 @@
 
 import Foundation
 import Holdfast
+import Synchronization
 import Testing
 import _HoldfastCShims
 
@@ -31,6 +32,23 @@ struct LockProcessTests {
         #expect(Liveness.of(record.process).isDead)
         try first.release()
         #expect(try require(file.tryLock()).abandoned == nil)
+    }
+
+    @Test("An attempt that fails has let go when it returns, also while processes are being spawned")
+    func failedAttempts() throws {
+        try "somebody's data".write(toFile: path, atomically: false, encoding: .utf8)
+        let (refused, reader) = (try LockFile(path), try LockFile(path))
+        let isOver = Atomic(false)
+        let thread = Thread {
+            // Each of them has copies of all descriptors until its exec.
+            for _ in 0..<50 { _ = try? Child("/bin/true").wait() }
+            isOver.store(true, ordering: .releasing)
+        }
+        thread.start()
+        while !isOver.load(ordering: .acquiring) {
+            #expect(throws: LockError.self) { try require(refused.tryLock()).release() }
+            try require(reader.tryLock(.shared)).release()
+        }
     }
 
     @Test("A process that ends without a release, by exit, has died too; one that lets its guard go has not")

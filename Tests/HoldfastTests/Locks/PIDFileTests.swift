@@ -80,7 +80,7 @@ struct PIDFileTests {
         let directory = try ground.makeDirectory()
         let name = try directory.name("service.pid")
         var process = ProcessIdentity.current
-        process.pid = try Processes.deadPID()
+        process.pid = Processes.deadPID
         try directory.writeRecord(of: process, to: "service.pid", label: "died")
         let before = try directory.status(of: name)?.identity
         let lock = try require(PIDFile(name, in: directory).tryLock())
@@ -93,7 +93,7 @@ struct PIDFileTests {
     @Test("The bare PID file of another program is taken over when its process is dead", arguments: Ground.allCases)
     func bareDeadPID(ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        try directory.write("service.pid", "\(try Processes.deadPID())\n" + String(repeating: "rest\n", count: 300))
+        try directory.write("service.pid", "\(Processes.deadPID)\n" + String(repeating: "rest\n", count: 300))
         let file = try PIDFile(directory.name("service.pid"), in: directory)
         let lock = try require(file.tryLock())
         let text = try directory.read("service.pid")

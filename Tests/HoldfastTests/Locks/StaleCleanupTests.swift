@@ -15,7 +15,7 @@ struct StaleCleanupTests {
     )
     func deadPID(ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        try directory.write("a.lock", "\(try Processes.deadPID())\n")
+        try directory.write("a.lock", "\(Processes.deadPID)\n")
         guard case .removed = try clean("a.lock", in: directory) else { throw Failed("not removed") }
         #expect(try !directory.has("a.lock"))
         #expect(try directory.names() == [".a.lock.guard"])
@@ -28,7 +28,7 @@ struct StaleCleanupTests {
     )
     func spellings(pattern: String) throws {
         let directory = try Ground.simulation.makeDirectory()
-        try directory.write("a.lock", pattern.replacing("%", with: "\(try Processes.deadPID())"))
+        try directory.write("a.lock", pattern.replacing("%", with: "\(Processes.deadPID)"))
         guard case .removed = try clean("a.lock", in: directory) else { throw Failed("not removed") }
     }
 
@@ -47,7 +47,7 @@ struct StaleCleanupTests {
 
     @Test("TC-73-3: that somebody else removes the file is no error, at whatever call it happens")
     func removedMeanwhile() throws {
-        let dead = try Processes.deadPID()
+        let dead = Processes.deadPID
         var outcomes: [StaleCleanup] = []
         for boundary in 1... {
             let fileSystem = SimulatedFileSystem()
@@ -77,7 +77,7 @@ struct StaleCleanupTests {
 
     @Test("A live lock that takes the dead one's place is never removed, at whatever call that happens")
     func replacedMeanwhile() throws {
-        let dead = try Processes.deadPID()
+        let dead = Processes.deadPID
         try Processes.withSleeper { pid in
             for boundary in 1... {
                 let fileSystem = SimulatedFileSystem()
@@ -110,7 +110,7 @@ struct StaleCleanupTests {
     @Test("TC-73-4: a symbolic link is refused, and its target untouched", arguments: Ground.allCases)
     func symbolicLink(ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        let text = "\(try Processes.deadPID())\n"
+        let text = "\(Processes.deadPID)\n"
         try directory.write("target", text)
         try directory.makeSymbolicLink("a.lock", to: "target")
         guard case .refused = try clean("a.lock", in: directory) else { throw Failed("not refused") }
@@ -136,7 +136,7 @@ struct StaleCleanupTests {
     @Test("A lock file that somebody has locked is alive, whatever its PID says", arguments: Ground.allCases)
     func locked(ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        let text = "\(try Processes.deadPID())\n"
+        let text = "\(Processes.deadPID)\n"
         for kind in [LockKind.flock, .openFileDescription] {
             try directory.write("a.lock", text)
             let holder = try directory.open(directory.name("a.lock"), .readWrite)
@@ -156,7 +156,7 @@ struct StaleCleanupTests {
         guard case .alive = try clean("a.lock", in: directory) else { throw Failed("held") }
         try first.release()
         #expect(try clean("a.lock", in: directory) == .free)
-        try writeRecord(of: try Processes.deadPID(), token: 7, in: directory)
+        try writeRecord(of: Processes.deadPID, token: 7, in: directory)
         guard case .abandoned = try file.status() else { throw Failed("\(try file.status())") }
         guard case .removed = try clean("a.lock", in: directory) else { throw Failed("not removed") }
         let next = try require(file.tryLock())
@@ -182,7 +182,7 @@ struct StaleCleanupTests {
         let next = try require(file.tryLock())
         #expect(next.token == FencingToken(2))
         try next.release()
-        try writeRecord(of: try Processes.deadPID(), in: directory)
+        try writeRecord(of: Processes.deadPID, in: directory)
         try append()
         guard case .abandoned(let record) = try file.status() else { throw Failed("\(try file.status())") }
         #expect(record.label == "test")
@@ -192,7 +192,7 @@ struct StaleCleanupTests {
     @Test("A record with more behind it than a lock file holds is seen, and never removed")
     func appendedTooMuch() throws {
         let directory = try Directory(TemporaryDirectory.current)
-        try writeRecord(of: try Processes.deadPID(), in: directory)
+        try writeRecord(of: Processes.deadPID, in: directory)
         let opened = try directory.open(directory.name("a.lock"), .readWrite)
         try opened.write(String(repeating: "x", count: 5000), at: Int64(LockRecordLayout.size))
         let status = try LockFile(directory.name("a.lock"), in: directory).status()
@@ -203,7 +203,7 @@ struct StaleCleanupTests {
     @Test("A record of another PID namespace is unknown and kept")
     func otherNamespace() throws {
         let directory = try Directory(TemporaryDirectory.current)
-        try writeRecord(of: try Processes.deadPID(), in: directory) { $0.pidNamespace = 1 }
+        try writeRecord(of: Processes.deadPID, in: directory) { $0.pidNamespace = 1 }
         guard case .unknown = try clean("a.lock", in: directory) else { throw Failed("not unknown") }
         #expect(try directory.has("a.lock"))
     }
@@ -223,7 +223,7 @@ struct StaleCleanupTests {
 
     @Test("A cleanup that fails at any call leaves no descriptor, no lock and no .removing file")
     func faults() throws {
-        let dead = try Processes.deadPID()
+        let dead = Processes.deadPID
         for trial in FaultTrials(.failure(EIO), .failure(EINTR), .failure(ENOSPC), .failure(EMFILE)) {
             let fileSystem = trial.fileSystem
             let directory = try fileSystem.directory()
