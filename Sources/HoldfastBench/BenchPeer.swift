@@ -11,7 +11,6 @@ internal import Musl
 internal import Darwin
 #endif
 internal import Holdfast
-internal import _HoldfastFloors
 
 /// What takes the lock in a peer.
 enum LockImplementation: String, CaseIterable {
@@ -146,10 +145,7 @@ struct BenchLock: Sendable {
     func wait() throws -> Held {
         switch kind {
         case .file(let file): return .file(try file.lock())
-        case .kernel:
-            let descriptor = unsafe hf_floor_wait_for_lock(directory.descriptor.rawValue, name.description)
-            try checkFloor("flock", descriptor)
-            return .kernel(descriptor)
+        case .kernel: return .kernel(try Floors.waitForLock(directory, name.description))
         case .mutex(let mutex): return .mutex(try mutex.lock())
         case .pthread(let page):
             try page.lock()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The floors that also stand beside other work than their own.
+// The floors that stand beside more than one kind of work.
 
 internal import _HoldfastFloors
 public import Holdfast
@@ -8,8 +8,13 @@ public import Holdfast
 /// What the kernel and libc alone charge, in C.
 public enum Floors {
     /// Opens, locks with flock(2), and closes a file so many times.
-    public static func lock(_ directory: Directory, _ name: String, _ count: Int) throws {
-        try checkFloor("flock", unsafe hf_floor_lock(directory.descriptor.rawValue, name, true, count))
+    public static func lock(
+        _ directory: Directory,
+        _ name: String,
+        mode: FileLock.Mode = .exclusive,
+        _ count: Int
+    ) throws {
+        try checkFloor("flock", unsafe hf_floor_lock(directory.descriptor.rawValue, name, mode == .exclusive, count))
     }
 
     /// Opens a file and waits for its lock.
@@ -26,11 +31,15 @@ public enum Floors {
         try checkFloor("flock", hf_floor_flock(descriptor, count))
     }
 
-    /// Replaces a file durably so many times: open, write, fsync, rename, fsync of the directory.
-    public static func save(_ directory: Directory, _ name: String, _ bytes: [UInt8], _ count: Int) throws {
-        try checkFloor(
-            "save",
-            unsafe hf_floor_save(directory.descriptor.rawValue, name, ".\(name).tmp", bytes, bytes.count, true, count)
-        )
+    /// Replaces a file so many times: open, write, fsync, rename, fsync of the directory; or without the two flushes.
+    public static func save(
+        _ directory: Directory,
+        _ name: String,
+        _ bytes: [UInt8],
+        flushes: Bool = true,
+        _ count: Int
+    ) throws {
+        let (descriptor, temporary) = (directory.descriptor.rawValue, ".\(name).tmp")
+        try checkFloor("save", unsafe hf_floor_save(descriptor, name, temporary, bytes, bytes.count, flushes, count))
     }
 }

@@ -11,7 +11,7 @@ public enum LockRows {
     public static func uncontended(_ mode: FileLock.Mode, _ bench: Bench) throws -> BenchRow {
         let isExclusive = mode == .exclusive
         let file = try LockFile("\(bench.ground.path)/uncontended.lock")
-        let directory = bench.ground.directory.descriptor.rawValue
+        let directory = bench.ground.directory
         return try bench.row(
             isExclusive ? "lock.exclusive" : "lock.shared",
             seconds: 1.5,
@@ -25,9 +25,7 @@ public enum LockRows {
                     try lock.release()
                 }
             },
-            floor: Contestant("open, flock, close in C") { count in
-                try checkFloor("flock", unsafe hf_floor_lock(directory, "floor.lock", isExclusive, count))
-            }
+            floor: Contestant("open, flock, close in C") { try Floors.lock(directory, "floor.lock", mode: mode, $0) }
         )
     }
 

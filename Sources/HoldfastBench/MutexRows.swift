@@ -39,17 +39,14 @@ public enum MutexRows {
 
     /// Beside flock(2).
     public static func besideFlock(_ bench: Bench) throws -> BenchRow {
-        let descriptor = unsafe hf_floor_wait_for_lock(bench.ground.directory.descriptor.rawValue, "floor.lock")
-        try checkFloor("flock", descriptor)
+        let descriptor = try Floors.waitForLock(bench.ground.directory, "floor.lock")
         defer { close(descriptor) }
         return try uncontended(
             "mutex.uncontended.flock",
             bench,
             count: 5000,
             goal: .ratio(0.025),
-            floor: Contestant("flock, unlock of an open file") {
-                try checkFloor("flock", hf_floor_flock(descriptor, $0))
-            }
+            floor: Contestant("flock, unlock of an open file") { try Floors.relock(descriptor, $0) }
         )
     }
 

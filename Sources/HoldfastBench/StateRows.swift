@@ -28,7 +28,7 @@ public enum StateRows {
         let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/saved.state")
         try file.save(payload, durability: durability)
         let frame = [UInt8](repeating: 0x2a, count: 128 + length)
-        let directory = bench.ground.directory.descriptor.rawValue
+        let directory = bench.ground.directory
         let floor = isDurable ? "open, write, fsync, rename, fsync of the directory in C" : "open, write, rename in C"
         return try bench.row(
             "state.save.replace.\(name)\(isDurable ? "" : ".processCrash")",
@@ -39,20 +39,7 @@ public enum StateRows {
             subject: Contestant("Holdfast") { count in
                 for _ in 0..<count { try file.save(payload, durability: durability) }
             },
-            floor: Contestant(floor) { count in
-                try checkFloor(
-                    "save",
-                    unsafe hf_floor_save(
-                        directory,
-                        "floor.state",
-                        ".floor.state.tmp",
-                        frame,
-                        frame.count,
-                        isDurable,
-                        count
-                    )
-                )
-            }
+            floor: Contestant(floor) { try Floors.save(directory, "floor.state", frame, flushes: isDurable, $0) }
         )
     }
 
@@ -181,10 +168,7 @@ public final class LoadFloor {
         directory = bench.ground.directory
         self.name = name
         buffer = somePayload(length)
-        try checkFloor(
-            "save",
-            unsafe hf_floor_save(directory.descriptor.rawValue, name, "\(name).tmp", buffer, length, false, 1)
-        )
+        try Floors.save(directory, name, buffer, flushes: false, 1)
     }
 
     /// Opens, reads and closes it so many times.
