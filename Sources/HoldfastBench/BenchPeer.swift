@@ -109,15 +109,14 @@ struct BenchLock: Sendable {
             case .holdfast: .file(try LockFile(name, in: directory))
             case .kernel: .kernel
             case .mutex: .mutex(try MutexArena(name, in: directory, count: 1)[0])
-            case .pthread: .pthread(try FloorPage(name, in: directory))
-            case .futex: .futex(try FloorPage(name, in: directory))
+            case .pthread: .pthread(try FloorPage(path))
+            case .futex: .futex(try FloorPage(path))
             }
     }
 
     /// What a lock guards that is contended for.
     static func counter(beside path: String) throws -> FloorPage {
-        let (directory, name) = try Directory.resolve("\(path).counter")
-        return try FloorPage(name, in: directory)
+        try FloorPage("\(path).counter")
     }
 
     /// A held lock of one of the kinds.

@@ -9,14 +9,14 @@ internal import Musl
 #else
 internal import Darwin
 #endif
-public import Holdfast
+internal import Holdfast
 internal import _HoldfastFloors
 
 /// Taking and releasing a mutex that nobody else wants, with its token.
 public enum MutexRows {
     /// Beside what no mutex can do without.
     public static func besideExchange(_ bench: Bench) throws -> BenchRow {
-        let page = try FloorPage("exchange.page", in: bench.ground)
+        let page = try FloorPage("\(bench.ground.path)/exchange.page")
         return try uncontended(
             "mutex.uncontended",
             bench,
@@ -28,7 +28,7 @@ public enum MutexRows {
 
     /// Beside a robust pthread mutex.
     public static func besidePthread(_ bench: Bench) throws -> BenchRow {
-        let page = try FloorPage("pthread.page", in: bench.ground)
+        let page = try FloorPage("\(bench.ground.path)/pthread.page")
         return try uncontended(
             "mutex.uncontended.pthread",
             bench,
@@ -81,17 +81,12 @@ public final class FloorPage: Sendable {
     nonisolated(unsafe) private let page: OpaquePointer
 
     /// Maps a file, made if it is not there.
-    public init(_ name: FileName, in directory: Directory) throws {
+    public init(_ path: String) throws {
+        let (directory, name) = try Directory.resolve(path)
         guard let page = unsafe hf_floor_map(directory.descriptor.rawValue, name.description) else {
             throw SystemError(call: "mmap", code: errno)
         }
         unsafe self.page = unsafe page
-    }
-
-    /// Maps a file, made if it is not there.
-    public convenience init(_ name: String, in ground: BenchGround) throws {
-        guard let name = FileName(name) else { throw SystemError(call: "openat", code: EINVAL) }
-        try self.init(name, in: ground.directory)
     }
 
     deinit { unsafe hf_floor_unmap(page) }

@@ -115,7 +115,7 @@ struct GrowthWork {
             title: "A grant, by how many threads wait for the lock",
             axis: "waiting threads"
         )
-        let page = try FloorPage("waiters.page", in: bench.ground)
+        let page = try FloorPage("\(bench.ground.path)/waiters.page")
         let mutex = try MutexArena("\(bench.ground.path)/waiters.arena", count: 1)[0]
         let file = try LockFile("\(bench.ground.path)/waiters.lock")
         let directory = bench.ground.directory

@@ -114,7 +114,7 @@ extension Peers {
     private static var memoryLocks: [Peer] {
         [
             Peer(name: "robust pthread mutex") { bench in
-                let page = try FloorPage("peer.pthread", in: bench.ground)
+                let page = try FloorPage("\(bench.ground.path)/peer.pthread")
                 return Contestant("robust pthread mutex", page.lockAndUnlock)
             },
             Peer(name: "Synchronization.Mutex, one process only*") { _ in

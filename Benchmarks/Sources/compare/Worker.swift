@@ -110,11 +110,7 @@ private final class HoldfastContender: Contender {
 private final class PthreadContender: Contender {
     private let page: FloorPage
 
-    init(_ path: String) throws {
-        let url = URL(filePath: path)
-        guard let name = FileName(url.lastPathComponent) else { throw BenchError("no name: \(path)") }
-        page = try FloorPage(name, in: Directory(url.deletingLastPathComponent().path))
-    }
+    init(_ path: String) throws { page = try FloorPage(path) }
 
     func lock(_ count: Int) throws { try page.lockAndUnlock(count) }
     func hold() throws { try page.lock() }
