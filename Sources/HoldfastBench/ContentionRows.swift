@@ -147,13 +147,13 @@ public enum ContentionRows {
     private final class Side {
         private let lock: BenchLock
         private let counter: FloorPage
-        private let peer: Peer
+        private let peer: PeerProcess
 
         init(_ implementation: LockImplementation, _ ground: BenchGround) throws {
             let path = "\(ground.path)/contended.\(implementation.rawValue)"
             lock = try BenchLock(implementation, path)
             counter = try BenchLock.counter(beside: path)
-            peer = try Peer(.contender, implementation, path, ground)
+            peer = try PeerProcess(.contender, implementation, path, ground)
         }
 
         func run(_ request: Contention.Request) throws -> Contention.Result {

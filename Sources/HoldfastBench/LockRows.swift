@@ -128,7 +128,7 @@ public enum HandoverRows {
                 name,
                 { _ in
                     // The lock stays open here meanwhile.
-                    let holder = try Peer(.holder, implementation, lock.path, bench.ground)
+                    let holder = try PeerProcess(.holder, implementation, lock.path, bench.ground)
                     _ = try holder.answer()
                     try waiter.ask()
                     Clock.sleep(milliseconds: 3)
@@ -145,19 +145,19 @@ public enum HandoverRows {
     private static func makeSide(
         _ implementation: LockImplementation,
         _ ground: BenchGround
-    ) throws -> (BenchLock, Peer) {
+    ) throws -> (BenchLock, PeerProcess) {
         let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
         // Before the other process: it finds what it maps made.
         let lock = try BenchLock(implementation, path)
-        return (lock, try Peer(.waiter, implementation, path, ground))
+        return (lock, try PeerProcess(.waiter, implementation, path, ground))
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
     public static func idleWait(_ bench: Bench) throws -> BenchRow {
         let path = "\(bench.ground.path)/idle.lock"
         let floorPath = "\(bench.ground.path)/idle-floor.lock"
-        let waiter = try Peer(.waiter, .holdfast, path, bench.ground)
-        let floorWaiter = try Peer(.waiter, .kernel, floorPath, bench.ground)
+        let waiter = try PeerProcess(.waiter, .holdfast, path, bench.ground)
+        let floorWaiter = try PeerProcess(.waiter, .kernel, floorPath, bench.ground)
         let held = try BenchLock(.holdfast, path).wait()
         let floorHeld = try BenchLock(.kernel, floorPath).wait()
         try waiter.ask()
