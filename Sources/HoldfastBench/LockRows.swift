@@ -61,95 +61,88 @@ public enum HandoverRows {
 
     /// From a `LockFile`'s release to its grant elsewhere.
     public static func ofLocks(_ bench: Bench) throws -> BenchRow {
-        try handover("lock.handover", .holdfast, beside: .kernel, floor, goal: .nanoseconds(200_000), bench)
+        let (goal, samples) = (Goal.nanoseconds(200_000), bench.effort.handovers)
+        return try row("lock.handover", .holdfast, beside: .kernel, floor, goal, samples, bench) { try $0.release() }
     }
 
     /// From a mutex's release to its grant elsewhere.
     public static func ofMutexes(_ bench: Bench) throws -> BenchRow {
-        try handover("mutex.handover", .mutex, beside: .futex, "bare futex, from one process to another", bench)
+        let (floor, samples) = ("bare futex, from one process to another", bench.effort.handovers)
+        return try row("mutex.handover", .mutex, beside: .futex, floor, nil, samples, bench) { try $0.release() }
     }
 
     /// From the SIGKILL of a `LockFile`'s holder to its grant elsewhere.
     public static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
-        try recovery("lock.recovery", .holdfast, beside: .kernel, floor, goal: .nanoseconds(1_000_000), bench)
+        let (goal, samples) = (Goal.nanoseconds(1_000_000), bench.effort.recoveries)
+        return try row("lock.recovery", .holdfast, beside: .kernel, floor, goal, samples, bench) { try $0.crash() }
     }
 
     /// From the SIGKILL of a mutex's holder to its grant elsewhere.
     public static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
-        try recovery(
-            "mutex.recovery",
-            .mutex,
-            beside: .pthread,
-            "robust pthread mutex",
-            goal: .nanoseconds(20_000_000),
-            bench
-        )
+        let (goal, samples) = (Goal.nanoseconds(20_000_000), bench.effort.recoveries)
+        let floor = "robust pthread mutex"
+        return try row("mutex.recovery", .mutex, beside: .pthread, floor, goal, samples, bench) { try $0.crash() }
     }
 
-    /// From the call that releases in one process to the grant in another.
-    private static func handover(
+    /// - Parameter free: Takes the lock, and frees it when the other process waits for it; returns when.
+    private static func row(
         _ work: String,
         _ subject: LockImplementation,
         beside floor: LockImplementation,
         _ floorName: String,
-        goal: Goal? = nil,
-        _ bench: Bench
+        _ goal: Goal?,
+        _ samples: Int,
+        _ bench: Bench,
+        _ free: @escaping (Side) throws -> UInt64
     ) throws -> BenchRow {
-        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
-            let (lock, waiter) = try makeSide(implementation, bench.ground)
-            return Contestant.timingItself(
-                name,
-                { _ in
-                    let held = try lock.hold()
-                    try waiter.ask()
-                    Clock.sleep(milliseconds: 2)
-                    let released = Clock.now
-                    try held.release()
-                    return try waiter.answer().granted &- released
-                }
-            )
+        let sides = try [(floorName, floor), ("Holdfast", subject)].map { name, implementation in
+            let side = try Side(implementation, bench.ground)
+            return Contestant.timingItself(name) { _ in
+                let freed = try free(side)
+                return try side.waiter.answer().granted &- freed
+            }
         }
-        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
-        return try bench.row(work, sides, goal: goal, samples: bench.effort.handovers)
-    }
-
-    /// From the SIGKILL of the holder to the grant in another process.
-    private static func recovery(
-        _ work: String,
-        _ subject: LockImplementation,
-        beside floor: LockImplementation,
-        _ floorName: String,
-        goal: Goal,
-        _ bench: Bench
-    ) throws -> BenchRow {
-        func side(_ name: String, _ implementation: LockImplementation) throws -> Contestant {
-            let (lock, waiter) = try makeSide(implementation, bench.ground)
-            return Contestant.timingItself(
-                name,
-                { _ in
-                    // The lock stays open here meanwhile.
-                    let holder = try PeerProcess(.holder, implementation, lock.path, bench.ground)
-                    _ = try holder.answer()
-                    try waiter.ask()
-                    Clock.sleep(milliseconds: 3)
-                    let crashed = holder.crash()
-                    return try waiter.answer().granted &- crashed
-                }
-            )
-        }
-        let sides = [try side(floorName, floor), try side("Holdfast", subject)]
-        return try bench.row(work, sides, goal: goal, samples: bench.effort.recoveries)
+        return try bench.row(work, sides, goal: goal, samples: samples)
     }
 
     /// A lock, and another process that waits for it.
-    private static func makeSide(
-        _ implementation: LockImplementation,
-        _ ground: BenchGround
-    ) throws -> (BenchLock, PeerProcess) {
-        let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
-        // Before the other process: it finds what it maps made.
-        let lock = try BenchLock(implementation, path)
-        return (lock, try PeerProcess(.waiter, implementation, path, ground))
+    private struct Side {
+        private let implementation: LockImplementation
+        private let ground: BenchGround
+        private let lock: BenchLock
+        let waiter: PeerProcess
+
+        init(_ implementation: LockImplementation, _ ground: BenchGround) throws {
+            self.implementation = implementation
+            self.ground = ground
+            let path = "\(ground.path)/handed-over.\(implementation.rawValue)"
+            // Before the other process: it finds what it maps made.
+            lock = try BenchLock(implementation, path)
+            waiter = try PeerProcess(.waiter, implementation, path, ground)
+        }
+
+        private func haveItWait() throws {
+            try waiter.ask()
+            Clock.sleep(milliseconds: 3)
+        }
+
+        /// Takes the lock, and calls what releases it.
+        func release() throws -> UInt64 {
+            let held = try lock.hold()
+            try haveItWait()
+            let released = Clock.now
+            try held.release()
+            return released
+        }
+
+        /// Has a third process take the lock, and kills that.
+        func crash() throws -> UInt64 {
+            // The lock stays open here meanwhile.
+            let holder = try PeerProcess(.holder, implementation, lock.path, ground)
+            _ = try holder.answer()
+            try haveItWait()
+            return holder.crash()
+        }
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
