@@ -10,18 +10,18 @@ public final class Bench {
     /// What counts the flushes of durable saves; nil if they cannot be counted.
     public let disk: DiskCounter?
     /// Who else does the work of that name, to be measured with it.
-    private let peers: (String) throws -> [Contestant]
+    private let peers: (String, Bench) throws -> [Contestant]
 
     /// - Parameters:
     ///   - ground: Where everything that is measured is made.
     ///   - effort: How much time there is.
     ///   - disk: What counts the flushes of durable saves.
-    ///   - peers: Who else does the work of a name.
+    ///   - peers: Who else does the work of a name, as this measures it.
     public init(
         _ ground: BenchGround,
         _ effort: Effort,
         disk: DiskCounter?,
-        peers: @escaping (String) throws -> [Contestant] = { _ in [] }
+        peers: @escaping (String, Bench) throws -> [Contestant] = { _, _ in [] }
     ) {
         self.ground = ground
         self.effort = effort
@@ -50,8 +50,7 @@ public final class Bench {
         subject: Contestant,
         floor: Contestant
     ) throws -> BenchRow {
-        let others = try peers(work)
-        let contestants = [floor, subject] + others
+        let contestants = [floor, subject] + (try peers(work, self))
         let harness = Harness(effort, seconds: seconds, disk: countsFlushes ? disk : nil)
         return row(work, contestants, try harness.run(contestants, count: count), goal, countsFlushes)
     }
@@ -66,7 +65,7 @@ public final class Bench {
     /// - Returns: The row.
     /// - Throws: What one of them threw.
     func row(_ work: String, _ contestants: [Contestant], goal: Goal?, samples: Int) throws -> BenchRow {
-        let all = contestants + (try peers(work))
+        let all = contestants + (try peers(work, self))
         var measured = all.map { _ in Measured() }
         let warmUp = 3
         let end = Clock.now + 2_500_000_000 * UInt64(all.count)

@@ -69,14 +69,7 @@ struct Compare: ParsableCommand {
         let mount = Mount(of: ground.path)
         let disk = DiskCounter(of: ground.directory, on: mount)
         let peers = Peers(ground)
-        var bench: Bench?
-        let provider: (String) throws -> [Contestant] = { work in
-            guard let bench else { return [] }
-            return try peers.contestants(for: work, bench)
-        }
-        let measuring = Bench(ground, effort, disk: disk, peers: provider)
-        bench = measuring
-        defer { bench = nil }
+        let bench = Bench(ground, effort, disk: disk, peers: peers.contestants)
 
         let versions = Program.allCases.compactMap { peers.versions[$0] }
         let load = readText("/proc/loadavg").map { $0.split(separator: " ").prefix(3).joined(separator: " ") }
@@ -92,11 +85,11 @@ struct Compare: ParsableCommand {
         let progress = Progress(works.count + growths.count)
         for work in works {
             progress.begin(work.name)
-            report.rows += try work.rows(measuring).map { ReportRow(row: $0, missing: peers.missing[$0.work] ?? []) }
+            report.rows += try work.rows(bench).map { ReportRow(row: $0, missing: peers.missing[$0.work] ?? []) }
         }
         for growth in growths {
             progress.begin(growth.name)
-            report.growth.append(try growth.measure(measuring, effort, peers))
+            report.growth.append(try growth.measure(bench, effort, peers))
         }
         progress.end()
         return report
