@@ -29,8 +29,8 @@ public final class PeerProcess {
     ///   - ground: Ends it when a signal ends us.
     /// - Throws: ``SystemError`` if it cannot be started.
     public init(_ arguments: [String], _ ground: BenchGround) throws {
-        let (itsInput, questions) = try Self.makePipe()
-        let (answers, itsOutput) = try Self.makePipe()
+        let (itsInput, questions) = try makePipe()
+        let (answers, itsOutput) = try makePipe()
         defer {
             close(itsInput)
             close(itsOutput)
@@ -57,13 +57,6 @@ public final class PeerProcess {
         #else
         "/proc/self/exe"
         #endif
-    }
-
-    private static func makePipe() throws -> (read: Int32, write: Int32) {
-        var ends: [Int32] = [-1, -1]
-        if unsafe pipe(&ends) != 0 { throw SystemError(call: "pipe", code: errno) }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        return (ends[0], ends[1])
     }
 
     /// Writes the question's bytes.
@@ -141,4 +134,12 @@ public final class PeerProcess {
         ground.letGo(process)
         _ = process.wait()
     }
+}
+
+/// A pipe that programs which are started do not inherit.
+func makePipe() throws -> (read: Int32, write: Int32) {
+    var ends: [Int32] = [-1, -1]
+    if unsafe pipe(&ends) != 0 { throw SystemError(call: "pipe", code: errno) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return (ends[0], ends[1])
 }

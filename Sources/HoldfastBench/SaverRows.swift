@@ -9,7 +9,7 @@ internal import Musl
 #else
 internal import Darwin
 #endif
-internal import Holdfast
+public import Holdfast
 internal import Synchronization
 
 /// Saves of 4 KiB into one file in place by many tasks, each of which waits for its own before it makes the next.
@@ -44,18 +44,21 @@ public enum SaverRows {
             count: tasks * savesOfTask,
             goal: goal,
             countsFlushes: true,
-            subject: Contestant("Holdfast") { _ in
-                try waitFor {
-                    try await withThrowingTaskGroup { group in
-                        for _ in 0..<tasks {
-                            group.addTask { for _ in 0..<savesOfTask { try await file.save(payload) } }
-                        }
-                        try await group.waitForAll()
-                    }
-                }
-            },
+            subject: Contestant("Holdfast") { try save(payload, $0, in: file, tasks: tasks) },
             floor: floor
         )
+    }
+
+    /// Saves so many times, by so many tasks that begin together.
+    public static func save(_ payload: [UInt8], _ count: Int, in file: StateFile<[UInt8]>, tasks: Int) throws {
+        try waitFor {
+            try await withThrowingTaskGroup { group in
+                for _ in 0..<tasks {
+                    group.addTask { for _ in 0..<count / tasks { try await file.save(payload) } }
+                }
+                try await group.waitForAll()
+            }
+        }
     }
 
     private static func makeFile(_ name: String, _ bench: Bench) throws -> StateFile<[UInt8]> {
@@ -67,10 +70,8 @@ public enum SaverRows {
 }
 
 /// Runs a task, and blocks this thread, which is not of the cooperative pool, until it has ended.
-public func waitFor(_ body: @escaping @Sendable () async throws -> Void) throws {
-    var ends: [Int32] = [-1, -1]
-    if unsafe pipe(&ends) != 0 { throw SystemError(call: "pipe", code: errno) }
-    let (input, output) = (ends[0], ends[1])
+private func waitFor(_ body: @escaping @Sendable () async throws -> Void) throws {
+    let (input, output) = try makePipe()
     defer { close(input) }
     let failure = Failure()
     Task {

@@ -391,15 +391,8 @@ extension Peers {
             },
             Peer(name: "Holdfast, replace") { bench in
                 let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/savers.replaced")
-                return Contestant("Holdfast, replace", count: tasks * 2) { count in
-                    try waitFor {
-                        try await withThrowingTaskGroup { group in
-                            for _ in 0..<tasks {
-                                group.addTask { for _ in 0..<count / tasks { try await file.save(payload) } }
-                            }
-                            try await group.waitForAll()
-                        }
-                    }
+                return Contestant("Holdfast, replace", count: tasks * 2) {
+                    try SaverRows.save(payload, $0, in: file, tasks: tasks)
                 }
             },
             peer("LMDB, a thread each", .lmdb) { bench, _ in [try LMDB("\(bench.ground.path)/savers.lmdb")] },
