@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How often the disk below a directory was told to flush, and what was written to it, by the kernel's own count: it shows
-// what a save really asks of the device, whatever calls it made. It counts for the whole disk, so others that flush at the same time are in it; the
-// median over many rounds is what to look at. A disk without a volatile cache is sent no flushes at all: then it is 0.
+// what a save really asks of the device, whatever calls it made. It counts for the whole disk, so others that flush at the
+// same time are in it; the median over many rounds is what to look at. A disk without a volatile cache is sent no flushes at
+// all: then it is 0.
 
 public import Holdfast
 
@@ -31,7 +32,7 @@ public struct DiskCounter: Sendable {
         }
         if found.isEmpty, let mount, mount.type == "btrfs" { found = Self.disksOfBtrfs(mount) }
         directories = Array(Set(found)).sorted()
-        disks = directories.map(Self.name)
+        disks = directories.map(Self.lastComponent)
         if directories.isEmpty || count() == nil { return nil }
     }
 
@@ -85,8 +86,6 @@ public struct DiskCounter: Sendable {
     private static func lastComponent(of path: String) -> String {
         path.split(separator: "/").last.map(String.init) ?? path
     }
-
-    private static func name(_ path: String) -> String { lastComponent(of: path) }
 
     private static func names(in path: String) -> [String] {
         (try? Directory(path).names()) ?? []
