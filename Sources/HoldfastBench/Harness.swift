@@ -120,7 +120,7 @@ public struct Harness {
 
     /// - Parameters:
     ///   - effort: How much time there is.
-    ///   - seconds: How long a contestant may be measured with a full effort.
+    ///   - seconds: About how long two contestants are measured with a full effort; more of them take longer in proportion.
     ///   - disk: Read before and after each turn, outside its time; nil if the work does not write.
     public init(_ effort: Effort, seconds: Double, disk: DiskCounter? = nil) {
         budget = UInt64(seconds / 2 * effort.scale * 1e9)
