@@ -25,6 +25,14 @@ public enum Clock {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
+    /// The time from when a lock got free to when it was granted, in nanoseconds.
+    ///
+    /// - Throws: ``BenchError`` if it was granted while it was held.
+    public static func wait(from freed: UInt64, to granted: UInt64) throws -> UInt64 {
+        guard granted >= freed else { throw BenchError("a lock was granted before its holder let go of it") }
+        return granted - freed
+    }
+
     /// Blocks this thread.
     public static func sleep(milliseconds: Int) {
         usleep(UInt32(milliseconds) * 1000)

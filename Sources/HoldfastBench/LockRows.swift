@@ -99,7 +99,7 @@ public enum HandoverRows {
             let side = try Side(implementation, bench.ground)
             return Contestant.timingItself(name) { _ in
                 let freed = try free(side)
-                return try side.waiter.answer().granted &- freed
+                return try Clock.wait(from: freed, to: side.waiter.answer().granted)
             }
         }
         return try bench.row(work, sides, goal: goal, samples: samples)

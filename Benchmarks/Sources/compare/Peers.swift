@@ -240,7 +240,7 @@ extension Peers {
             try waiter.ask(line: "wait 0 1 \(path)")
             Clock.sleep(milliseconds: 3)
             let crashed = holder.crash()
-            return try waiter.number() &- crashed
+            return try Clock.wait(from: crashed, to: waiter.number())
         }
     }
 }
