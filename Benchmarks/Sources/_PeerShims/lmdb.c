@@ -55,7 +55,8 @@ const char *peer_lmdb_version(void) {
     return is_loaded ? version(NULL, NULL, NULL) : NULL;
 }
 
-struct peer_lmdb {
+struct lmdb {
+    struct peer_database functions;
     MDB_env *environment;
     MDB_dbi table;
     MDB_txn *reader;
@@ -65,40 +66,22 @@ static int failed(int code) {
     return peer_failed("LMDB", message(code));
 }
 
-struct peer_lmdb *peer_lmdb_open(const char *path, int flushes) {
-    if (peer_lmdb_version() == NULL) {
-        peer_failed("LMDB", "it cannot be loaded");
-        return NULL;
-    }
-    struct peer_lmdb *database = calloc(1, sizeof *database);
-    MDB_txn *transaction = NULL;
-    int code = -1;
-    if (database == NULL || (code = env_create(&database->environment)) != 0 ||
-        (code = env_set_mapsize(database->environment, (size_t)1 << 30)) != 0 ||
-        (code = env_open(database->environment, path, MDB_NOSUBDIR | MDB_NOTLS | (flushes ? 0 : MDB_NOSYNC), 0600)) != 0 ||
-        (code = txn_begin(database->environment, NULL, 0, &transaction)) != 0 ||
-        (code = dbi_open(transaction, NULL, 0, &database->table)) != 0 || (code = txn_commit(transaction)) != 0 ||
-        (code = txn_begin(database->environment, NULL, MDB_RDONLY, &database->reader)) != 0) {
-        failed(code);
-        return NULL;
-    }
-    txn_reset(database->reader);
-    return database;
-}
-
-void peer_lmdb_close(struct peer_lmdb *database) {
+static void close_database(struct peer_database *opened) {
+    struct lmdb *database = (struct lmdb *)opened;
     txn_abort(database->reader);
     env_close(database->environment);
     free(database);
 }
 
-int peer_lmdb_hold(struct peer_lmdb *database) {
+static int hold(struct peer_database *opened) {
+    struct lmdb *database = (struct lmdb *)opened;
     MDB_txn *transaction;
     int code = txn_begin(database->environment, NULL, 0, &transaction);
     return code == 0 ? 0 : failed(code);
 }
 
-int peer_lmdb_lock(struct peer_lmdb *database, size_t count) {
+static int lock(struct peer_database *opened, size_t count) {
+    struct lmdb *database = (struct lmdb *)opened;
     for (size_t turn = 0; turn < count; turn++) {
         MDB_txn *transaction;
         int code = txn_begin(database->environment, NULL, 0, &transaction);
@@ -114,7 +97,8 @@ static MDB_val key(void) {
     return (MDB_val){.size = 5, .data = (void *)"state"};
 }
 
-int peer_lmdb_save(struct peer_lmdb *database, const void *bytes, size_t length, size_t count) {
+static int save(struct peer_database *opened, const void *bytes, size_t length, size_t count) {
+    struct lmdb *database = (struct lmdb *)opened;
     for (size_t turn = 0; turn < count; turn++) {
         MDB_txn *transaction;
         MDB_val name = key(), value = {.size = length, .data = (void *)bytes};
@@ -133,7 +117,8 @@ int peer_lmdb_save(struct peer_lmdb *database, const void *bytes, size_t length,
     return 0;
 }
 
-int peer_lmdb_load(struct peer_lmdb *database, void *bytes, size_t length, size_t count) {
+static int load_bytes(struct peer_database *opened, void *bytes, size_t length, size_t count) {
+    struct lmdb *database = (struct lmdb *)opened;
     for (size_t turn = 0; turn < count; turn++) {
         MDB_val name = key(), value;
         int code = txn_renew(database->reader);
@@ -150,4 +135,27 @@ int peer_lmdb_load(struct peer_lmdb *database, void *bytes, size_t length, size_
         txn_reset(database->reader);
     }
     return 0;
+}
+
+struct peer_database *peer_lmdb_open(const char *path, int flushes) {
+    if (peer_lmdb_version() == NULL) {
+        peer_failed("LMDB", "it cannot be loaded");
+        return NULL;
+    }
+    struct lmdb *database = calloc(1, sizeof *database);
+    MDB_txn *transaction = NULL;
+    int code = -1;
+    if (database == NULL || (code = env_create(&database->environment)) != 0 ||
+        (code = env_set_mapsize(database->environment, (size_t)1 << 30)) != 0 ||
+        (code = env_open(database->environment, path, MDB_NOSUBDIR | MDB_NOTLS | (flushes ? 0 : MDB_NOSYNC), 0600)) != 0 ||
+        (code = txn_begin(database->environment, NULL, 0, &transaction)) != 0 ||
+        (code = dbi_open(transaction, NULL, 0, &database->table)) != 0 || (code = txn_commit(transaction)) != 0 ||
+        (code = txn_begin(database->environment, NULL, MDB_RDONLY, &database->reader)) != 0) {
+        failed(code);
+        return NULL;
+    }
+    txn_reset(database->reader);
+    database->functions =
+        (struct peer_database){.close = close_database, .lock = lock, .hold = hold, .save = save, .load = load_bytes};
+    return &database->functions;
 }

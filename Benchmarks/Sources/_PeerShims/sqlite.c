@@ -53,25 +53,87 @@ const char *peer_sqlite_version(void) {
     return is_loaded ? sqlite_version() : NULL;
 }
 
-struct peer_sqlite {
+struct sqlite {
+    struct peer_database functions;
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *save, *load;
 };
 
-static int failed(const struct peer_sqlite *database) {
+static int failed(const struct sqlite *database) {
     return peer_failed("SQLite", sqlite_message(database->connection));
 }
 
-static int prepare(struct peer_sqlite *database, const char *text, sqlite3_stmt **statement) {
+static int prepare(struct sqlite *database, const char *text, sqlite3_stmt **statement) {
     return sqlite_prepare(database->connection, text, -1, statement, NULL);
 }
 
-struct peer_sqlite *peer_sqlite_open(const char *path, const char *journal, int flushes) {
+static void close_database(struct peer_database *opened) {
+    struct sqlite *database = (struct sqlite *)opened;
+    sqlite_finalize(database->begin);
+    sqlite_finalize(database->commit);
+    sqlite_finalize(database->save);
+    sqlite_finalize(database->load);
+    sqlite_close(database->connection);
+    free(database);
+}
+
+static int run(const struct sqlite *database, sqlite3_stmt *statement) {
+    int result = sqlite_step(statement);
+    if (result != SQLITE_DONE) {
+        failed(database);
+    }
+    sqlite_reset(statement);
+    return result == SQLITE_DONE ? 0 : -1;
+}
+
+static int hold(struct peer_database *opened) {
+    struct sqlite *database = (struct sqlite *)opened;
+    return run(database, database->begin);
+}
+
+static int lock(struct peer_database *opened, size_t count) {
+    struct sqlite *database = (struct sqlite *)opened;
+    for (size_t turn = 0; turn < count; turn++) {
+        if (run(database, database->begin) != 0 || run(database, database->commit) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int save(struct peer_database *opened, const void *bytes, size_t length, size_t count) {
+    struct sqlite *database = (struct sqlite *)opened;
+    for (size_t turn = 0; turn < count; turn++) {
+        if (sqlite_bind_blob(database->save, 1, bytes, (int)length, NULL) != SQLITE_OK ||
+            run(database, database->save) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int load_bytes(struct peer_database *opened, void *bytes, size_t length, size_t count) {
+    struct sqlite *database = (struct sqlite *)opened;
+    for (size_t turn = 0; turn < count; turn++) {
+        if (sqlite_step(database->load) != SQLITE_ROW) {
+            return failed(database);
+        }
+        const void *value = sqlite_column_blob(database->load, 0);
+        if (value == NULL || (size_t)sqlite_column_bytes(database->load, 0) != length) {
+            return peer_failed("SQLite", "the blob has another length");
+        }
+        memcpy(bytes, value, length);
+        sqlite_reset(database->load);
+    }
+    return 0;
+}
+
+struct peer_database *peer_sqlite_open(const char *path, const char *journal, int flushes) {
     if (peer_sqlite_version() == NULL) {
         peer_failed("SQLite", "it cannot be loaded");
         return NULL;
     }
-    struct peer_sqlite *database = calloc(1, sizeof *database);
+    struct sqlite *database = calloc(1, sizeof *database);
     char settings[256];
     snprintf(settings, sizeof settings,
              "PRAGMA journal_mode=%s; PRAGMA synchronous=%s;"
@@ -86,65 +148,11 @@ struct peer_sqlite *peer_sqlite_open(const char *path, const char *journal, int 
         prepare(database, "SELECT value FROM state WHERE id = 1", &database->load) != SQLITE_OK) {
         if (database != NULL) {
             failed(database);
-            peer_sqlite_close(database);
+            close_database(&database->functions);
         }
         return NULL;
     }
-    return database;
-}
-
-void peer_sqlite_close(struct peer_sqlite *database) {
-    sqlite_finalize(database->begin);
-    sqlite_finalize(database->commit);
-    sqlite_finalize(database->save);
-    sqlite_finalize(database->load);
-    sqlite_close(database->connection);
-    free(database);
-}
-
-static int run(const struct peer_sqlite *database, sqlite3_stmt *statement) {
-    int result = sqlite_step(statement);
-    if (result != SQLITE_DONE) {
-        failed(database);
-    }
-    sqlite_reset(statement);
-    return result == SQLITE_DONE ? 0 : -1;
-}
-
-int peer_sqlite_hold(struct peer_sqlite *database) {
-    return run(database, database->begin);
-}
-
-int peer_sqlite_lock(struct peer_sqlite *database, size_t count) {
-    for (size_t turn = 0; turn < count; turn++) {
-        if (run(database, database->begin) != 0 || run(database, database->commit) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int peer_sqlite_save(struct peer_sqlite *database, const void *bytes, size_t length, size_t count) {
-    for (size_t turn = 0; turn < count; turn++) {
-        if (sqlite_bind_blob(database->save, 1, bytes, (int)length, NULL) != SQLITE_OK ||
-            run(database, database->save) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-int peer_sqlite_load(struct peer_sqlite *database, void *bytes, size_t length, size_t count) {
-    for (size_t turn = 0; turn < count; turn++) {
-        if (sqlite_step(database->load) != SQLITE_ROW) {
-            return failed(database);
-        }
-        const void *value = sqlite_column_blob(database->load, 0);
-        if (value == NULL || (size_t)sqlite_column_bytes(database->load, 0) != length) {
-            return peer_failed("SQLite", "the blob has another length");
-        }
-        memcpy(bytes, value, length);
-        sqlite_reset(database->load);
-    }
-    return 0;
+    database->functions =
+        (struct peer_database){.close = close_database, .lock = lock, .hold = hold, .save = save, .load = load_bytes};
+    return &database->functions;
 }

@@ -97,11 +97,11 @@ struct GrowthWork {
                 Contestant("Holdfast, replace") { for _ in 0..<$0 { try replaced.save(payload) } },
             ]
             if peers.versions[.lmdb] != nil {
-                let database = try LMDB("\(folder).lmdb")
+                let database = try Database(lmdb: "\(folder).lmdb")
                 contestants.append(Contestant("LMDB") { try database.save(payload, $0) })
             }
             if peers.versions[.sqlite] != nil {
-                let database = try SQLite("\(folder).sqlite", .writeAhead)
+                let database = try Database(sqlite: "\(folder).sqlite", .writeAhead)
                 contestants.append(Contestant("SQLite, WAL FULL") { try database.save(payload, $0) })
             }
             try growth.add(length, contestants, Harness(effort, seconds: 0.5), count: length > 1 << 20 ? 1 : 2)

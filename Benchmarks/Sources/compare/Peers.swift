@@ -64,8 +64,8 @@ final class Peers {
         var versions: [Program: String] = [:]
         for program in Program.allCases {
             switch program {
-            case .sqlite: versions[program] = SQLite.version.map { "SQLite \($0)" }
-            case .lmdb: versions[program] = LMDB.version
+            case .sqlite: versions[program] = unsafe peer_sqlite_version().map { unsafe "SQLite \(String(cString: $0))" }
+            case .lmdb: versions[program] = unsafe peer_lmdb_version().map { unsafe String(cString: $0) }
             default:
                 // It says what it is before it is asked anything.
                 let process = try? PeerProcess(program.arguments, ground)
@@ -150,11 +150,11 @@ extension Peers {
                 return Contestant("open, OFD lock, close") { try checkPeer(unsafe peer_ofd_lock(path, $0)) }
             },
             Peer(name: "SQLite BEGIN IMMEDIATE", needs: .sqlite) { bench in
-                let database = try SQLite("\(bench.ground.path)/lock.sqlite", .writeAhead)
+                let database = try Database(sqlite: "\(bench.ground.path)/lock.sqlite", .writeAhead)
                 return Contestant("SQLite BEGIN IMMEDIATE", database.lock)
             },
             Peer(name: "LMDB write transaction", needs: .lmdb) { bench in
-                let database = try LMDB("\(bench.ground.path)/lock.lmdb")
+                let database = try Database(lmdb: "\(bench.ground.path)/lock.lmdb")
                 return Contestant("LMDB write transaction", database.lock)
             },
         ]
@@ -291,15 +291,15 @@ extension Peers {
         return [
             floorPeer,
             Peer(name: lmdb, needs: .lmdb) { bench in
-                let database = try LMDB("\(bench.ground.path)/save.\(length).lmdb")
+                let database = try Database(lmdb: "\(bench.ground.path)/save.\(length).lmdb")
                 return Contestant(lmdb) { try database.save(payload, $0) }
             },
             Peer(name: writeAhead, needs: .sqlite) { bench in
-                let database = try SQLite("\(bench.ground.path)/save.\(length).sqlite", .writeAhead)
+                let database = try Database(sqlite: "\(bench.ground.path)/save.\(length).sqlite", .writeAhead)
                 return Contestant(writeAhead) { try database.save(payload, $0) }
             },
             Peer(name: rollback, needs: .sqlite) { bench in
-                let database = try SQLite("\(bench.ground.path)/rollback.\(length).sqlite", .rollback)
+                let database = try Database(sqlite: "\(bench.ground.path)/rollback.\(length).sqlite", .rollback)
                 return Contestant(rollback) { try database.save(payload, $0) }
             },
             Peer(name: atomic) { bench in
@@ -323,7 +323,7 @@ extension Peers {
 
     private static func loads(length: Int) -> [Peer] {
         let payload = somePayload(length)
-        func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> any Database) -> Peer {
+        func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> Database) -> Peer {
             Peer(name: name, needs: program) { bench in
                 let database = try open(bench)
                 try database.save(payload, 1)
@@ -335,14 +335,14 @@ extension Peers {
             Peer(name: "open, fstat, read, close in C*") { bench in
                 Contestant("open, fstat, read, close in C*", try LoadFloor(bench, "peer.loaded", length: length).load)
             },
-            peer("LMDB get", .lmdb) { try LMDB("\($0.ground.path)/load.lmdb") },
-            peer("SQLite select", .sqlite) { try SQLite("\($0.ground.path)/load.sqlite", .writeAhead) },
+            peer("LMDB get", .lmdb) { try Database(lmdb: "\($0.ground.path)/load.lmdb") },
+            peer("SQLite select", .sqlite) { try Database(sqlite: "\($0.ground.path)/load.sqlite", .writeAhead) },
         ]
     }
 
     private static func changedLoads(length: Int) -> [Peer] {
         let payload = somePayload(length)
-        func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> any Database) -> Peer {
+        func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> Database) -> Peer {
             Peer(name: name, needs: program) { bench in
                 let database = try open(bench)
                 var bytes = payload
@@ -359,9 +359,9 @@ extension Peers {
             }
         }
         return [
-            peer("LMDB get", .lmdb) { try LMDB("\($0.ground.path)/changed.lmdb", flushes: false) },
+            peer("LMDB get", .lmdb) { try Database(lmdb: "\($0.ground.path)/changed.lmdb", flushes: false) },
             peer("SQLite select", .sqlite) {
-                try SQLite("\($0.ground.path)/changed.sqlite", .writeAhead, flushes: false)
+                try Database(sqlite: "\($0.ground.path)/changed.sqlite", .writeAhead, flushes: false)
             },
         ]
     }
@@ -374,7 +374,7 @@ extension Peers {
         func peer(
             _ name: String,
             _ program: Program,
-            _ open: @escaping (Bench, Int) throws -> [any Database]
+            _ open: @escaping (Bench, Int) throws -> [Database]
         ) -> Peer {
             Peer(name: name, needs: program) { bench in
                 let databases = try open(bench, tasks)
@@ -395,9 +395,9 @@ extension Peers {
                     try SaverRows.save(payload, $0, in: file, tasks: tasks)
                 }
             },
-            peer("LMDB, a thread each", .lmdb) { bench, _ in [try LMDB("\(bench.ground.path)/savers.lmdb")] },
+            peer("LMDB, a thread each", .lmdb) { bench, _ in [try Database(lmdb: "\(bench.ground.path)/savers.lmdb")] },
             peer("SQLite, WAL FULL, a thread each", .sqlite) { bench, tasks in
-                try (0..<tasks).map { _ in try SQLite("\(bench.ground.path)/savers.sqlite", .writeAhead) }
+                try (0..<tasks).map { _ in try Database(sqlite: "\(bench.ground.path)/savers.sqlite", .writeAhead) }
             },
         ]
     }

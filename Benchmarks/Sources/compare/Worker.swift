@@ -57,8 +57,8 @@ enum Worker {
         case .flock: try KernelContender(path)
         case .ofd: OFDContender(path: path)
         case .semaphore: try SemaphoreContender(path)
-        case .sqlite: DatabaseContender(try SQLite(path, .writeAhead))
-        case .lmdb: DatabaseContender(try LMDB(path))
+        case .sqlite: DatabaseContender(try Database(sqlite: path, .writeAhead))
+        case .lmdb: DatabaseContender(try Database(lmdb: path))
         }
     }
 
@@ -146,10 +146,7 @@ final class Semaphore {
     private let name: String
 
     init(_ name: String) throws {
-        guard let semaphore = unsafe peer_semaphore_open(name) else {
-            throw BenchError(unsafe String(cString: peer_error()))
-        }
-        unsafe self.semaphore = unsafe semaphore
+        unsafe semaphore = try unsafe checkPeer(peer_semaphore_open(name))
         self.name = name
     }
 
@@ -169,9 +166,9 @@ private final class SemaphoreContender: Contender {
 }
 
 private final class DatabaseContender: Contender {
-    private let database: any Database
+    private let database: Database
 
-    init(_ database: any Database) { self.database = database }
+    init(_ database: Database) { self.database = database }
 
     func lock(_ count: Int) throws { try database.lock(count) }
     func hold() throws { try database.hold() }

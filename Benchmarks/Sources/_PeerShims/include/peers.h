@@ -25,33 +25,26 @@ void *_Nullable peer_semaphore_open(const char *name);
 int peer_semaphore_cycle(void *semaphore, size_t count);
 int peer_semaphore_unlink(const char *name);
 
-/* NULL if SQLite cannot be loaded. */
+/* NULL if it cannot be loaded. */
 const char *_Nullable peer_sqlite_version(void);
-struct peer_sqlite;
-/* Opens a database with a table of one row. `journal` is WAL or DELETE; synchronous is FULL, or OFF if not `flushes`. */
-struct peer_sqlite *_Nullable peer_sqlite_open(const char *path, const char *journal, int flushes);
-void peer_sqlite_close(struct peer_sqlite *database);
-/* BEGIN IMMEDIATE, COMMIT. */
-int peer_sqlite_lock(struct peer_sqlite *database, size_t count);
-/* BEGIN IMMEDIATE, and no end. */
-int peer_sqlite_hold(struct peer_sqlite *database);
-/* Replaces the row's blob in a transaction of its own. */
-int peer_sqlite_save(struct peer_sqlite *database, const void *bytes, size_t length, size_t count);
-/* Selects the row's blob and copies it. */
-int peer_sqlite_load(struct peer_sqlite *database, void *bytes, size_t length, size_t count);
-
-/* NULL if LMDB cannot be loaded. */
 const char *_Nullable peer_lmdb_version(void);
-struct peer_lmdb;
-struct peer_lmdb *_Nullable peer_lmdb_open(const char *path, int flushes);
-void peer_lmdb_close(struct peer_lmdb *database);
-/* A write transaction that changes nothing. */
-int peer_lmdb_lock(struct peer_lmdb *database, size_t count);
-int peer_lmdb_hold(struct peer_lmdb *database);
-/* Puts one key in a transaction of its own. */
-int peer_lmdb_save(struct peer_lmdb *database, const void *bytes, size_t length, size_t count);
-/* Gets it in a read transaction that is renewed each time, and copies it. */
-int peer_lmdb_load(struct peer_lmdb *database, void *bytes, size_t length, size_t count);
+
+/* An open database with a table of one row, or of one key. */
+struct peer_database {
+    void (*close)(struct peer_database *);
+    /* A write transaction that changes nothing; in SQLite BEGIN IMMEDIATE, COMMIT. */
+    int (*lock)(struct peer_database *, size_t count);
+    /* The beginning of one, and no end. */
+    int (*hold)(struct peer_database *);
+    /* Replaces the row's blob, or the key's value, in a transaction of its own. */
+    int (*save)(struct peer_database *, const void *bytes, size_t length, size_t count);
+    /* Selects the row's blob and copies it; in LMDB gets the value in a read transaction that is renewed each time. */
+    int (*load)(struct peer_database *, void *bytes, size_t length, size_t count);
+};
+
+/* `journal` is WAL or DELETE; synchronous is FULL, or OFF if not `flushes`. */
+struct peer_database *_Nullable peer_sqlite_open(const char *path, const char *journal, int flushes);
+struct peer_database *_Nullable peer_lmdb_open(const char *path, int flushes);
 
 #pragma clang assume_nonnull end
 #endif
