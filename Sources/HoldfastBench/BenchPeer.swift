@@ -10,10 +10,11 @@ internal import Musl
 #else
 internal import Darwin
 #endif
-internal import Holdfast
+public import Holdfast
 
-/// What takes the lock in a peer.
-enum LockImplementation: String, CaseIterable {
+/// What takes a lock.
+public enum LockImplementation: String {
+    /// A ``LockFile``.
     case holdfast
     /// The floor: a blocking flock(2).
     case kernel
@@ -88,7 +89,7 @@ public enum BenchPeer {
 }
 
 /// A lock of one of the kinds.
-struct BenchLock: Sendable {
+public struct BenchLock: Sendable {
     private enum Kind {
         case file(LockFile)
         case kernel
@@ -102,7 +103,8 @@ struct BenchLock: Sendable {
     private let name: FileName
     var path: String { directory.path(of: name) }
 
-    init(_ implementation: LockImplementation, _ path: String) throws {
+    /// Opens the lock, made if it is not there.
+    public init(_ implementation: LockImplementation, _ path: String) throws {
         (directory, name) = try Directory.resolve(path)
         kind =
             switch implementation {
@@ -120,15 +122,22 @@ struct BenchLock: Sendable {
     }
 
     /// A held lock of one of the kinds.
-    enum Held: ~Copyable {
+    public enum Held: ~Copyable {
+        /// Of a ``LockFile``.
         case file(FileLock)
+        /// The descriptor, whose close(2) is the release.
         case kernel(Int32)
+        /// Of a ``SharedMemoryMutex``.
         case mutex(SharedMemoryLock)
+        /// The page of the mutex.
         case pthread(FloorPage)
+        /// The page of the futex whose turn is passed by the release.
         case turn(FloorPage)
+        /// The turn was passed back at once.
         case nothing
 
-        consuming func release() throws {
+        /// Releases it.
+        public consuming func release() throws {
             switch consume self {
             case .file(let lock): try lock.release()
             case .kernel(let descriptor): close(descriptor)
@@ -141,7 +150,7 @@ struct BenchLock: Sendable {
     }
 
     /// Waits until it is granted.
-    func wait() throws -> Held {
+    public func wait() throws -> Held {
         switch kind {
         case .file(let file): return .file(try file.lock())
         case .kernel: return .kernel(try Floors.waitForLock(directory, name.description))
@@ -162,7 +171,7 @@ struct BenchLock: Sendable {
     }
 
     /// Waits, does the body, releases: as its users would.
-    func withLock(_ body: () -> Void) throws {
+    public func withLock(_ body: () -> Void) throws {
         switch kind {
         case .mutex(let mutex): try mutex.withLock { _ in body() }
         case .pthread(let page):

@@ -51,41 +51,30 @@ enum Contention {
     }
 }
 
-enum Threads {
-    /// Runs the body on so many threads, with their numbers, and waits for them all.
-    ///
-    /// - Parameters:
-    ///   - count: How many threads.
-    ///   - meanwhile: Runs on this thread when all are started.
-    ///   - body: What each does.
-    /// - Throws: What one of them threw.
-    static func run(
-        _ count: Int,
-        meanwhile: () throws -> Void = {},
-        _ body: @escaping (Int) throws -> Void
-    ) throws {
-        let failure = Failure()
-        let work = Unchecked(body: body)
-        let group = DispatchGroup()
+/// Threads that all do the same, each with its number.
+final class Threads {
+    private let group = DispatchGroup()
+    private let failure = Failure()
+
+    /// Starts so many.
+    init(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) {
         for index in 0..<count {
             group.enter()
-            let thread = Thread {
+            Thread { [group, failure] in
                 do {
-                    try work.body(index)
+                    try body(index)
                 } catch {
                     failure.error.withLock { $0 = error }
                 }
                 group.leave()
-            }
-            thread.start()
+            }.start()
         }
-        try meanwhile()
-        group.wait()
-        if let error = failure.error.withLock({ $0 }) { throw error }
     }
 
-    private struct Unchecked: @unchecked Sendable {
-        let body: (Int) throws -> Void
+    /// Waits for them all, and throws what one of them threw.
+    func wait() throws {
+        group.wait()
+        if let error = failure.error.withLock({ $0 }) { throw error }
     }
 
     private final class Failure: Sendable {

@@ -16,9 +16,9 @@ func checkPeer<Pointer>(_ pointer: Pointer?) throws -> Pointer {
     return pointer
 }
 
-/// An open database.
+/// An open database: several threads may save into it, one may load.
 @safe
-final class Database {
+final class Database: Sendable {
     enum Journal: String {
         case writeAhead = "WAL"
         case rollback = "DELETE"

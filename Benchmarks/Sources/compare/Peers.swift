@@ -379,7 +379,7 @@ extension Peers {
             Peer(name: name, needs: program) { bench in
                 let databases = try open(bench, tasks)
                 return Contestant(name, count: tasks * 2) { count in
-                    try Threads.run(tasks) { try databases[$0 % databases.count].save(payload, count / tasks) }
+                    try Threads(tasks) { try databases[$0 % databases.count].save(payload, count / tasks) }.wait()
                 }
             }
         }
