@@ -112,36 +112,9 @@ struct Compare: ParsableCommand {
     private static let works: [Work] =
         Bench.work.filter { ["mutex.uncontended", "lock.exclusive"].contains($0.name) } + [
             Work("lock.pid-file") { try LockRows.pidFile($0) },
-            Work("mutex.contended.2") {
-                try Contention.row(
-                    "mutex.contended.2",
-                    "mutex",
-                    beside: "pthread",
-                    "robust pthread mutex",
-                    count: 500_000,
-                    $0
-                )
-            },
-            Work("lock.contended.2") {
-                try Contention.row(
-                    "lock.contended.2",
-                    "lock-file",
-                    beside: "flock",
-                    "open, flock, close",
-                    count: 1000,
-                    $0
-                )
-            },
-            Work("lock.pid-file.contended.2") {
-                try Contention.row(
-                    "lock.pid-file.contended.2",
-                    "pid-file",
-                    beside: "flock",
-                    "open, flock, close",
-                    count: 20,
-                    $0
-                )
-            },
+            Contention.work("mutex.contended.2", .mutex, beside: .pthread, "robust pthread mutex", count: 500_000),
+            Contention.work("lock.contended.2", .lockFile, beside: .flock, "open, flock, close", count: 1000),
+            Contention.work("lock.pid-file.contended.2", .pidFile, beside: .flock, "open, flock, close", count: 20),
         ] + Bench.work.filter { ["mutex.recovery", "lock.recovery"].contains($0.name) }
         + sizes.map { name, length in
             Work("state.save.two-slot.\(name)") { try StateRows.saveInPlace(name, length: length, seconds: 2, $0) }

@@ -21,7 +21,7 @@ enum Contention {
         let processes = [try Peers.start(arguments, bench), try Peers.start(arguments, bench)]
         // One after the other: the second finds what the first has made.
         for process in processes { _ = try process.measure("lock", count: 1, path) }
-        if file.hasSuffix("semaphore") { try Semaphore(Worker.semaphoreName(path)).unlink() }
+        if arguments == Peers.worker(.semaphore) { try Semaphore(Worker.semaphoreName(path)).unlink() }
         return .timingItself(name, count: count) { count in
             // From here: by their own clocks they may have been at it one after the other.
             let start = Clock.now
@@ -31,23 +31,26 @@ enum Contention {
         }
     }
 
-    static func row(
-        _ work: String,
-        _ kind: String,
-        beside floor: String,
+    /// Holdfast in two processes beside the floor in two.
+    static func work(
+        _ name: String,
+        _ subject: WorkerLock,
+        beside floor: WorkerLock,
         _ floorName: String,
-        count: Int,
-        _ bench: Bench
-    )
-        throws -> BenchRow
-    {
-        try bench.row(
-            work,
-            seconds: 2,
-            count: count,
-            subject: contestant("Holdfast", Peers.worker(kind), "contended.\(kind)", count: count, bench),
-            floor: contestant("\(floorName); two processes", Peers.worker(floor), "floor.\(kind)", count: count, bench)
-        )
+        count: Int
+    ) -> Work {
+        Work(name) { bench in
+            func side(_ name: String, _ lock: WorkerLock, _ file: String) throws -> Contestant {
+                try contestant(name, Peers.worker(lock), "\(file).\(subject)", count: count, bench)
+            }
+            return try bench.row(
+                name,
+                seconds: 2,
+                count: count,
+                subject: side("Holdfast", subject, "contended"),
+                floor: side("\(floorName); two processes", floor, "floor")
+            )
+        }
     }
 }
 

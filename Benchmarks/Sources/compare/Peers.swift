@@ -93,11 +93,10 @@ final class Peers {
         case "mutex.uncontended": memoryLocks + kernelLocks + fileLocks
         case "lock.exclusive": Array(kernelLocks.dropFirst(2)) + fileLocks
         case "lock.pid-file": [fileLock("filelock SoftFileLock", .filelock, kind: "soft")]
-        case "mutex.contended.2": contended(["flock", "ofd", "semaphore", "sqlite", "lmdb"]) + contendedPrograms
-        case "lock.contended.2", "lock.pid-file.contended.2":
-            contended(["ofd", "semaphore", "sqlite", "lmdb"]) + contendedPrograms
-        case "mutex.recovery": deaths(["flock", "ofd", "sqlite", "lmdb"])
-        case "lock.recovery": deaths(["ofd", "sqlite", "lmdb"])
+        case "mutex.contended.2": contended()
+        case "lock.contended.2", "lock.pid-file.contended.2": contended(without: .flock)
+        case "mutex.recovery": deaths()
+        case "lock.recovery": deaths(without: .flock)
         case "state.load.4KiB", "state.read.unchanged": loads(length: 4 << 10)
         case "state.read.changed": changedLoads(length: 4 << 10)
         case "state.savers.1", "state.savers.8", "state.savers.64":
@@ -189,22 +188,21 @@ extension Peers {
         return process
     }
 
-    private static let workerNames = [
-        "flock": "flock", "ofd": "OFD lock", "semaphore": "POSIX named semaphore", "sqlite": "SQLite BEGIN IMMEDIATE",
-        "lmdb": "LMDB write transaction",
+    /// Locks of the kernel, of libc and of databases, which a process of this program takes.
+    private static let workers: [(lock: WorkerLock, name: String, needs: Program?)] = [
+        (.flock, "flock", nil), (.ofd, "OFD lock", nil), (.semaphore, "POSIX named semaphore", nil),
+        (.sqlite, "SQLite BEGIN IMMEDIATE", .sqlite), (.lmdb, "LMDB write transaction", .lmdb),
     ]
-    private static let workerNeeds: [String: Program] = ["sqlite": .sqlite, "lmdb": .lmdb]
 
-    private static func contended(_ kinds: [String]) -> [Peer] {
-        kinds.map { kind in
-            let name = workerNames[kind] ?? kind
-            return Peer(name: name, needs: workerNeeds[kind]) { bench in
+    /// Two processes of each but the floor, if that is one of them.
+    private static func contended(without floor: WorkerLock? = nil) -> [Peer] {
+        workers.filter { $0.lock != floor }.map { lock, name, needs in
+            Peer(name: name, needs: needs) { bench in
                 // Some milliseconds, so that both are at it together.
-                let isInMemory = ["semaphore", "lmdb"].contains(kind)
-                let count = isInMemory ? 100_000 : 1000
-                return try Contention.contestant(name, worker(kind), "contended.\(kind)", count: count, bench)
+                let count = [.semaphore, .lmdb].contains(lock) ? 100_000 : 1000
+                return try Contention.contestant(name, worker(lock), "contended.\(lock)", count: count, bench)
             }
-        }
+        } + contendedPrograms
     }
 
     private static var contendedPrograms: [Peer] {
@@ -216,12 +214,12 @@ extension Peers {
     }
 
     /// This program as the other process.
-    static func worker(_ kind: String) -> [String] { [PeerProcess.program, Worker.command, kind] }
+    static func worker(_ lock: WorkerLock) -> [String] { [PeerProcess.program, Worker.command, lock.rawValue] }
 
-    private static func deaths(_ kinds: [String]) -> [Peer] {
-        kinds.map { kind in
-            let name = workerNames[kind] ?? kind
-            return Peer(name: name, needs: workerNeeds[kind]) { try death(name, worker(kind), kind, $0) }
+    /// All but the semaphore, which nobody frees when its holder has died.
+    private static func deaths(without floor: WorkerLock? = nil) -> [Peer] {
+        workers.filter { $0.lock != .semaphore && $0.lock != floor }.map { lock, name, needs in
+            Peer(name: name, needs: needs) { try death(name, worker(lock), "\(lock)", $0) }
         }
             + lockPrograms.map { name, program in
                 Peer(name: name, needs: program) { try death(name, program.arguments, "\(program)", $0) }
