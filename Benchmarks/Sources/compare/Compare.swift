@@ -116,18 +116,16 @@ struct Compare: ParsableCommand {
             Contention.work("lock.contended.2", .lockFile, beside: .flock, "open, flock, close", count: 1000),
             Contention.work("lock.pid-file.contended.2", .pidFile, beside: .flock, "open, flock, close", count: 20),
         ] + Bench.work.filter { ["mutex.recovery", "lock.recovery"].contains($0.name) }
-        + sizes.map { name, length in
+        + Peers.sizes.map { name, length in
             Work("state.save.two-slot.\(name)") { try StateRows.saveInPlace(name, length: length, seconds: 2, $0) }
         }
-        + sizes.map { name, length in
+        + Peers.sizes.map { name, length in
             Work("state.save.replace.\(name)") { try StateRows.save(name, length: length, seconds: 2, $0) }
         }
         + [1, 8, 64].map { tasks in Work("state.savers.\(tasks)") { try SaverRows.besideFloor(tasks: tasks, $0) } }
         + Bench.work.filter { ["state.load.4KiB", "state.read.unchanged"].contains($0.name) } + [
             Work("state.read.changed") { try StateRows.readChanged($0) }
         ]
-
-    private static let sizes = [("128B", 128), ("4KiB", 4 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)]
 }
 
 /// A bar on a terminal with the time left.
