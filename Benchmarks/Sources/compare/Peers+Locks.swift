@@ -90,7 +90,9 @@ extension Peers {
     private static var contendedPrograms: [Peer] {
         lockPrograms.map { name, program in
             Peer(name: name, needs: program) { bench in
-                try Contention.contestant(name, program.arguments, "contended.\(program)", count: 100, bench)
+                // Those in Python sleep between attempts, the longer the more of them fail.
+                let count = [.filelock, .portalocker].contains(program) ? 100 : 1000
+                return try Contention.contestant(name, program.arguments, "contended.\(program)", count: count, bench)
             }
         }
     }
