@@ -108,13 +108,15 @@ extension Peers {
     /// So many threads as the name of the work ends in, each with a connection of its own if the database has them.
     static func savers(_ work: String) -> [Peer] {
         guard let tasks = work.split(separator: ".").last.flatMap({ Int($0) }) else { return [] }
+        // So many that starting one thread costs little beside its saves; several start while others save.
+        let count = max(2, 20 / tasks) * tasks
         let payload = somePayload(4 << 10)
         func peer(
             _ name: String,
             _ program: Program,
             _ open: @escaping (Bench, Int) throws -> [Database]
         ) -> Peer {
-            Peer(name, needs: program, count: tasks * 2) { bench in
+            Peer(name, needs: program, count: count) { bench in
                 let databases = try open(bench, tasks)
                 return { count in
                     try Threads(tasks) { try databases[$0 % databases.count].save(payload, count / tasks) }.wait()
@@ -127,7 +129,7 @@ extension Peers {
                 let file = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot))
                 return { for _ in 0..<$0 { try file.save(payload) } }
             },
-            Peer("Holdfast, replace", count: tasks * 2) { bench in
+            Peer("Holdfast, replace", count: count) { bench in
                 let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/savers.replaced")
                 return { try SaverRows.save(payload, $0, in: file, tasks: tasks) }
             },
