@@ -123,7 +123,9 @@ final class Peers {
         case "lock.contended.2", "lock.pid-file.contended.2": contended(without: .flock)
         case "mutex.recovery": deaths()
         case "lock.recovery": deaths(without: .flock)
-        case "state.load.4KiB", "state.read.unchanged": loads(length: 4 << 10)
+        case "state.load.4KiB": loads(length: 4 << 10)
+        // As many bytes as the number has that Holdfast reads.
+        case "state.read.unchanged": loads(length: 2)
         case "state.read.changed": changedLoads(length: 4 << 10)
         case let work where work.hasPrefix("state.savers."): savers(work)
         case let work where work.hasPrefix("state.save."): saves(work)
