@@ -39,9 +39,10 @@ enum Worker {
             case "wait":
                 try contender.lock(1)
                 answer("\(Clock.now)")
-            default:
+            case "hold":
                 try contender.hold()
                 answer("\(Clock.now)")
+            default: throw BenchError("no such work: \(line)")
             }
         }
     }
