@@ -142,12 +142,11 @@ struct LinePlot {
         let (width, height, left, right, top) = (900.0, 380.0, 80.0, 270.0, 30.0)
         let bottom = height - 52
         let points = growth.curves.flatMap(\.points)
-        let horizontal = Scale(points.map { Double($0.x) }, from: left, to: width - right)
         let vertical = Scale(points.map(\.nanoseconds), from: bottom, to: top)
-        // From the first to the last number, not to the powers of ten around them.
+        // From the first to the last number, not to the powers around them.
         let (first, last) = (log2(Double(points.map(\.x).min() ?? 1)), log2(Double(points.map(\.x).max() ?? 2)))
         func x(_ value: Int) -> Double {
-            left + (log2(Double(value)) - first) / max(last - first, 1) * (horizontal.to - left)
+            left + (log2(Double(value)) - first) / max(last - first, 1) * (width - right - left)
         }
         var parts: [String] = []
         for exponent in vertical.low...vertical.high {
