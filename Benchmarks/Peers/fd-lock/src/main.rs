@@ -28,7 +28,7 @@ fn open(path: &str) -> io::Result<RwLock<File>> {
 }
 
 fn main() -> io::Result<()> {
-    println!("fd-lock {}", option_env!("FD_LOCK_VERSION").unwrap_or("3"));
+    println!("fd-lock {}", option_env!("FD_LOCK_VERSION").unwrap_or("of an unknown version"));
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.splitn(4, ' ').collect();
