@@ -101,7 +101,11 @@ struct Compare: ParsableCommand {
         if let svg { try Data("\(DotPlot(report.rows.map(\.row)).svg)\n".utf8).write(to: URL(filePath: svg)) }
         if let html { try Data(report.page().utf8).write(to: URL(filePath: html)) }
         if let markdown {
-            let command = "swift run --package-path Benchmarks -c release compare"
+            // With what changes the figures, and without where they were measured and written.
+            let chosen =
+                filter.map { " --filter \($0)" } + (rounds.map { [" --rounds \($0)"] } ?? [])
+                + (brief ? [" --brief"] : [])
+            let command = "swift run --package-path Benchmarks -c release compare\(chosen.joined())"
             try Data(report.markdown(command: command).utf8).write(to: URL(filePath: markdown))
         }
     }
