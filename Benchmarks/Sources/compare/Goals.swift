@@ -13,10 +13,9 @@ struct GoalResult: Encodable {
     let unit: String
     let isMet: Bool?
 
-    var line: String {
-        let verdict = isMet.map { $0 ? "met         " : "missed      " } ?? "not measured"
-        return "\(verdict)  \(goal)\(figure.map { ": \(BenchTable.decimal($0, 2))\(unit)" } ?? "")"
-    }
+    var verdict: String { isMet.map { $0 ? "met" : "missed" } ?? "not measured" }
+    /// The figure in its unit, or nothing.
+    var figureText: String { figure.map { "\(BenchTable.decimal($0, 2))\(unit)" } ?? "" }
 }
 
 enum Goals {

@@ -135,7 +135,12 @@ struct Report: Encodable {
             lines += BenchTable.aligned(growth.table).map { "  \($0)" }
             lines.append("")
         }
-        return lines + missing.map { "\($0)" } + (missing.isEmpty ? [] : [""]) + goals.map(\.line) + ["", Self.note]
+        lines += missing + (missing.isEmpty ? [] : [""])
+        lines += goals.map { goal in
+            let verdict = goal.verdict.padding(toLength: 12, withPad: " ", startingAt: 0)
+            return "\(verdict)  \(goal.goal)\(goal.figure == nil ? "" : ": \(goal.figureText)")"
+        }
+        return lines + ["", Self.note]
     }
 
     // MARK: Markdown
@@ -163,8 +168,8 @@ struct Report: Encodable {
         }
         text += "\n| goal | | |\n|---|---|---|\n"
         for goal in goals {
-            let figure = goal.figure.map { "\(BenchTable.decimal($0, 2))\(goal.unit)" } ?? ""
-            text += "| \(goal.goal) | \(figure) | \(goal.isMet.map { $0 ? "met" : "**missed**" } ?? "not measured") |\n"
+            let verdict = goal.isMet == false ? "**\(goal.verdict)**" : goal.verdict
+            text += "| \(goal.goal) | \(goal.figureText) | \(verdict) |\n"
         }
         text += "\n\(Self.note)\n"
         if !missing.isEmpty { text += "\n" + missing.joined(separator: "\n") + "\n" }
@@ -177,11 +182,7 @@ struct Report: Encodable {
         var body = "<h1>Holdfast beside its floors and peers</h1>\n"
         body += "<p>\(heading.map(escaped).joined(separator: "<br>"))</p>\n"
         body += missing.map { "<p>\(escaped($0))</p>\n" }.joined()
-        let verdicts: [[String]] = goals.map { goal in
-            let verdict = goal.isMet.map { $0 ? "met" : "missed" } ?? "not measured"
-            let figure = goal.figure.map { "\(BenchTable.decimal($0, 2))\(goal.unit)" } ?? ""
-            return [goal.goal, verdict, figure]
-        }
+        let verdicts = goals.map { [$0.goal, $0.verdict, $0.figureText] }
         body += "<h2>Goals</h2>\n" + table([["goal", "", ""]] + verdicts)
         body += "<h2>At a glance</h2>\n\(DotPlot(rows.map(\.row)).svg)\n"
         if !growth.isEmpty { body += "<h2>How cost grows</h2>\n" }
