@@ -82,7 +82,8 @@ struct Report: Encodable {
         ninetieth percentile. Flushes and bytes are those that the disk completed for one save, by the kernel's count, \
         with what others wrote at the time. A star: it does less, and is not counted as a peer for the best. \
         Foundation's .atomic, renameio and write-file-atomic do not flush the directory, so a power cut may undo their \
-        saves; Synchronization.Mutex is for one process; the floors of other work verify and record nothing. A POSIX \
+        saves; Synchronization.Mutex is for one process; the original's algorithm also writes its document as JSON, which at \
+        1 MiB takes it longer than to save it; the floors of other work verify and record nothing. A POSIX \
         semaphore or a SoftFileLock whose holder died is never granted again, and has no time of recovery.
         """
 
