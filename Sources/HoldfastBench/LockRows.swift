@@ -84,7 +84,7 @@ public enum HandoverRows {
         return try row("mutex.recovery", .mutex, beside: .pthread, floor, goal, samples, bench) { try $0.crash() }
     }
 
-    /// - Parameter free: Takes the lock, and frees it when the other process waits for it; returns when.
+    /// `free` takes the lock, and frees it when the other process waits for it; it returns when.
     private static func row(
         _ work: String,
         _ subject: LockImplementation,
