@@ -99,6 +99,6 @@ public final class BenchGround: Sendable {
 }
 
 /// Throws what a function of the floors left in errno.
-public func checkFloor(_ call: String, _ result: Int32) throws(SystemError) {
+func checkFloor(_ call: String, _ result: Int32) throws(SystemError) {
     if result < 0 { throw SystemError(call: call, code: errno) }
 }

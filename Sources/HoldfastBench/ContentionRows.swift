@@ -92,11 +92,11 @@ enum Contention {
 }
 
 /// Rows of mutexes that are contended for by two processes.
-public enum ContentionRows {
+enum ContentionRows {
     private static let floor = "robust pthread mutex"
 
     /// What one acquisition takes while two processes of two threads each want it all the time.
-    public static func throughput(_ bench: Bench) throws -> BenchRow {
+    static func throughput(_ bench: Bench) throws -> BenchRow {
         var (samples, floors) = (Measured(), Measured())
         let request = Contention.Request(threads: 2, milliseconds: bench.effort.contentionMilliseconds)
         try compare(bench, request) { subject, floor in
@@ -113,7 +113,7 @@ public enum ContentionRows {
 
     /// The longest wait, and the share of the thread that was served least in what the one served most got, while two
     /// processes of four threads each want it.
-    public static func fairness(_ bench: Bench) throws -> [BenchRow] {
+    static func fairness(_ bench: Bench) throws -> [BenchRow] {
         var (waits, floorWaits) = (Measured(), Measured())
         var (shares, floorShares) = (Measured(), Measured())
         let milliseconds = bench.effort.contentionMilliseconds * 5

@@ -56,29 +56,29 @@ public enum LockRows {
 ///
 /// The floor of a lock is a process that waits in the kernel, in flock(2) without LOCK_NB, which cannot be given up at a
 /// deadline or by a cancelled task. That of a mutex is a bare futex, or for a holder's death a robust pthread mutex.
-public enum HandoverRows {
+enum HandoverRows {
     private static let floor = "flock waiting in the kernel"
 
     /// From a `LockFile`'s release to its grant elsewhere.
-    public static func ofLocks(_ bench: Bench) throws -> BenchRow {
+    static func ofLocks(_ bench: Bench) throws -> BenchRow {
         let (goal, samples) = (Goal.nanoseconds(200_000), bench.effort.handovers)
         return try row("lock.handover", .holdfast, beside: .kernel, floor, goal, samples, bench) { try $0.release() }
     }
 
     /// From a mutex's release to its grant elsewhere.
-    public static func ofMutexes(_ bench: Bench) throws -> BenchRow {
+    static func ofMutexes(_ bench: Bench) throws -> BenchRow {
         let (floor, samples) = ("bare futex, from one process to another", bench.effort.handovers)
         return try row("mutex.handover", .mutex, beside: .futex, floor, nil, samples, bench) { try $0.release() }
     }
 
     /// From the SIGKILL of a `LockFile`'s holder to its grant elsewhere.
-    public static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
+    static func ofDeadLocks(_ bench: Bench) throws -> BenchRow {
         let (goal, samples) = (Goal.nanoseconds(1_000_000), bench.effort.recoveries)
         return try row("lock.recovery", .holdfast, beside: .kernel, floor, goal, samples, bench) { try $0.crash() }
     }
 
     /// From the SIGKILL of a mutex's holder to its grant elsewhere.
-    public static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
+    static func ofDeadMutexes(_ bench: Bench) throws -> BenchRow {
         let (goal, samples) = (Goal.nanoseconds(20_000_000), bench.effort.recoveries)
         let floor = "robust pthread mutex"
         return try row("mutex.recovery", .mutex, beside: .pthread, floor, goal, samples, bench) { try $0.crash() }
@@ -146,7 +146,7 @@ public enum HandoverRows {
     }
 
     /// What a wait costs during which nothing happens, in nanoseconds of processor time per second.
-    public static func idleWait(_ bench: Bench) throws -> BenchRow {
+    static func idleWait(_ bench: Bench) throws -> BenchRow {
         let path = "\(bench.ground.path)/idle.lock"
         let floorPath = "\(bench.ground.path)/idle-floor.lock"
         let waiter = try PeerProcess(.waiter, .holdfast, path, bench.ground)

@@ -13,9 +13,9 @@ internal import Holdfast
 internal import _HoldfastFloors
 
 /// Taking and releasing a mutex that nobody else wants, with its token.
-public enum MutexRows {
+enum MutexRows {
     /// Beside what no mutex can do without.
-    public static func besideExchange(_ bench: Bench) throws -> BenchRow {
+    static func besideExchange(_ bench: Bench) throws -> BenchRow {
         let page = try FloorPage("\(bench.ground.path)/exchange.page")
         return try uncontended(
             "mutex.uncontended",
@@ -27,7 +27,7 @@ public enum MutexRows {
     }
 
     /// Beside a robust pthread mutex.
-    public static func besidePthread(_ bench: Bench) throws -> BenchRow {
+    static func besidePthread(_ bench: Bench) throws -> BenchRow {
         let page = try FloorPage("\(bench.ground.path)/pthread.page")
         return try uncontended(
             "mutex.uncontended.pthread",
@@ -38,7 +38,7 @@ public enum MutexRows {
     }
 
     /// Beside flock(2).
-    public static func besideFlock(_ bench: Bench) throws -> BenchRow {
+    static func besideFlock(_ bench: Bench) throws -> BenchRow {
         let descriptor = try Floors.waitForLock(bench.ground.directory, "floor.lock")
         defer { close(descriptor) }
         return try uncontended(

@@ -19,7 +19,6 @@ public final class PeerProcess {
     private let ground: BenchGround
     private let questions: Int32
     private let answers: Int32
-    private var hasEnded = false
     private let name: String
 
     /// Starts a program.
@@ -48,7 +47,13 @@ public final class PeerProcess {
         name = arguments.joined(separator: " ")
     }
 
-    deinit { end() }
+    /// Has it end, and waits for that.
+    deinit {
+        close(questions)
+        close(answers)
+        ground.letGo(process)
+        _ = process.wait()
+    }
 
     /// This program.
     public static var program: String {
@@ -125,16 +130,6 @@ public final class PeerProcess {
         let now = Clock.now
         process.send(SIGKILL)
         return now
-    }
-
-    /// Has it end, and waits for that.
-    public func end() {
-        if hasEnded { return }
-        hasEnded = true
-        close(questions)
-        close(answers)
-        ground.letGo(process)
-        _ = process.wait()
     }
 }
 

@@ -19,7 +19,7 @@ public enum SaverRows {
     private static let savesOfTask = 20
 
     /// Beside one saver, who does the same one save after another.
-    public static func besideOne(tasks: Int, _ bench: Bench) throws -> BenchRow {
+    static func besideOne(tasks: Int, _ bench: Bench) throws -> BenchRow {
         let file = try makeFile("one-saver", bench)
         let payload = somePayload(length)
         let floor = Contestant("one task, one save after another", count: savesOfTask) { count in

@@ -67,7 +67,7 @@ public enum StateRows {
     }
 
     /// Reads a typed state that nobody has changed.
-    public static func readUnchanged(_ bench: Bench) throws -> BenchRow {
+    static func readUnchanged(_ bench: Bench) throws -> BenchRow {
         let options = StateOptions(strategy: .twoSlot)
         let file = try StateFile(path: "\(bench.ground.path)/unchanged.state", codec: NumberCodec(), options: options)
         let value = 42
