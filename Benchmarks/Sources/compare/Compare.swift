@@ -116,9 +116,9 @@ struct Compare: ParsableCommand {
     private static let works: [Work] =
         Bench.work.filter { ["mutex.uncontended", "lock.exclusive"].contains($0.name) } + [
             Work("lock.pid-file") { try LockRows.pidFile($0) },
-            Contention.work("mutex.contended.2", .mutex, beside: .pthread, "robust pthread mutex", count: 500_000),
-            Contention.work("lock.contended.2", .lockFile, beside: .flock, "open, flock, close", count: 1000),
-            Contention.work("lock.pid-file.contended.2", .pidFile, beside: .flock, "open, flock, close", count: 20),
+            Contention.work("mutex.contended.2", .mutex, beside: .pthread, "robust pthread mutex"),
+            Contention.work("lock.contended.2", .lockFile, beside: .flock, "open, flock, close"),
+            Contention.work("lock.pid-file.contended.2", .pidFile, beside: .flock, "open, flock, close"),
         ] + Bench.work.filter { ["mutex.recovery", "lock.recovery"].contains($0.name) }
         + Peers.sizes.map { name, length in
             Work("state.save.two-slot.\(name)") { try StateRows.saveInPlace(name, length: length, seconds: 2, $0) }

@@ -36,17 +36,16 @@ enum Contention {
         _ name: String,
         _ subject: WorkerLock,
         beside floor: WorkerLock,
-        _ floorName: String,
-        count: Int
+        _ floorName: String
     ) -> Work {
         Work(name) { bench in
             func side(_ name: String, _ lock: WorkerLock, _ file: String) throws -> Contestant {
-                try contestant(name, Peers.worker(lock), "\(file).\(subject)", count: count, bench)
+                try contestant(name, Peers.worker(lock), "\(file).\(subject)", count: lock.turn, bench)
             }
             return try bench.row(
                 name,
                 seconds: 2,
-                count: count,
+                count: subject.turn,
                 subject: side("Holdfast", subject, "contended"),
                 floor: side("\(floorName); two processes", floor, "floor")
             )

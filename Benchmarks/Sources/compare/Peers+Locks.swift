@@ -80,9 +80,7 @@ extension Peers {
     static func contended(without floor: WorkerLock? = nil) -> [Peer] {
         workers.filter { $0.lock != floor }.map { lock, name, needs in
             Peer(name: name, needs: needs) { bench in
-                // Some milliseconds, so that both are at it together.
-                let count = [.semaphore, .lmdb].contains(lock) ? 100_000 : 1000
-                return try Contention.contestant(name, worker(lock), "contended.\(lock)", count: count, bench)
+                try Contention.contestant(name, worker(lock), "contended.\(lock)", count: lock.turn, bench)
             }
         } + contendedPrograms
     }

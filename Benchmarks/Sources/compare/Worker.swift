@@ -14,6 +14,16 @@ enum WorkerLock: String {
     case lockFile = "lock-file"
     case pidFile = "pid-file"
     case pthread, flock, ofd, semaphore, sqlite, lmdb
+
+    /// How many acquisitions take some milliseconds, so that two processes are at it together.
+    var turn: Int {
+        switch self {
+        case .mutex, .pthread: 500_000
+        case .semaphore, .lmdb: 100_000
+        case .lockFile, .flock, .ofd, .sqlite: 1000
+        case .pidFile: 20
+        }
+    }
 }
 
 enum Worker {
