@@ -77,6 +77,7 @@ extension Peers {
         ]
     }
 
+    /// Loads by the connection that has just saved, not by another: LMDB permits a process no second one.
     static func changedLoads(length: Int) -> [Peer] {
         let payload = somePayload(length)
         func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> Database) -> Peer {
@@ -111,13 +112,9 @@ extension Peers {
         // So many that starting one thread costs little beside its saves; several start while others save.
         let count = max(2, 20 / tasks) * tasks
         let payload = somePayload(4 << 10)
-        func peer(
-            _ name: String,
-            _ program: Program,
-            _ open: @escaping (Bench, Int) throws -> [Database]
-        ) -> Peer {
+        func peer(_ name: String, _ program: Program, _ open: @escaping (Bench) throws -> [Database]) -> Peer {
             Peer(name, needs: program, count: count) { bench in
-                let databases = try open(bench, tasks)
+                let databases = try open(bench)
                 return { count in
                     try Threads(tasks) { try databases[$0 % databases.count].save(payload, count / tasks) }.wait()
                 }
@@ -133,8 +130,8 @@ extension Peers {
                 let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/savers.replaced")
                 return { try SaverRows.save(payload, $0, in: file, tasks: tasks) }
             },
-            peer("LMDB, a thread each", .lmdb) { bench, _ in [try Database(lmdb: "\(bench.ground.path)/savers.lmdb")] },
-            peer("SQLite, WAL FULL, a thread each", .sqlite) { bench, tasks in
+            peer("LMDB, a thread each", .lmdb) { [try Database(lmdb: "\($0.ground.path)/savers.lmdb")] },
+            peer("SQLite, WAL FULL, a thread each", .sqlite) { bench in
                 try (0..<tasks).map { _ in try Database(sqlite: "\(bench.ground.path)/savers.sqlite", .writeAhead) }
             },
         ]

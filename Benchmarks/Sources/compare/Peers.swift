@@ -117,6 +117,7 @@ final class Peers {
     private static func peers(of work: String) -> [Peer] {
         switch work {
         case "mutex.uncontended": memoryLocks + kernelLocks + fileLocks
+        // But those of files that stay open: a LockFile opens its own each time.
         case "lock.exclusive": Array(kernelLocks.dropFirst(2)) + fileLocks
         case "lock.pid-file": [fileLock("filelock SoftFileLock", .filelock, kind: "soft")]
         case "mutex.contended.2": contended()
