@@ -49,7 +49,7 @@ struct LocksCommand: ParsableCommand {
     }
 
     func run() throws {
-        try runSeries(protocolName.map { [$0] } ?? ProtocolName.allCases, asJSON: json) { try settings(for: $0).run() }
+        try runSeries(protocolName.map { [$0] } ?? ProtocolName.allCases, asJSON: json) { settings(for: $0) }
     }
 
     private func settings(for name: ProtocolName) -> RunSettings {

@@ -57,7 +57,7 @@ struct MutexCommand: ParsableCommand {
     }
 
     func run() throws {
-        try runSeries(kind.map { [$0] } ?? MutexKind.allCases, asJSON: json) { try settings(for: $0).run() }
+        try runSeries(kind.map { [$0] } ?? MutexKind.allCases, asJSON: json) { settings(for: $0) }
     }
 
     private func settings(for kind: MutexKind) -> MutexSettings {

@@ -42,7 +42,7 @@ struct StateCommand: ParsableCommand {
 
     func run() throws {
         try runSeries(kind.map { [$0] } ?? StateKind.allCases, asJSON: json) { kind in
-            try StateSettings(
+            StateSettings(
                 kind: kind,
                 parent: directory,
                 limits: RunLimits(
@@ -54,7 +54,7 @@ struct StateCommand: ParsableCommand {
                 writers: writers,
                 killInterval: killInterval,
                 seed: seed ?? .random(in: .min ... .max)
-            ).run()
+            )
         }
     }
 }

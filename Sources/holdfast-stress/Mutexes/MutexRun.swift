@@ -7,7 +7,7 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// One run: which mutex, how hard, how long.
-struct MutexSettings {
+struct MutexSettings: StressSettings {
     var kind: MutexKind
     /// Where the run's own directory is made.
     var parent: String
@@ -23,12 +23,7 @@ struct MutexSettings {
 }
 
 extension MutexSettings {
-    /// Runs it and reports.
-    func run() throws -> MutexReport {
-        try RunDirectory.with(in: parent, run)
-    }
-
-    private func run(in directory: RunDirectory) throws -> MutexReport {
+    func run(in directory: RunDirectory) throws -> MutexReport {
         let page = MutexPage(
             page: try SharedPage(making: directory.page, lines: MutexPage.lines(crowd)),
             crowd: crowd
@@ -101,18 +96,9 @@ struct MutexRun: SupervisedRun {
     var limits: RunLimits { settings.limits }
     var page: SharedPage { mutexes.page }
 
-    func arguments(of worker: WorkerID) -> [String] {
+    func orders(for worker: WorkerID) -> WorkerOrders {
         mutexes.moment(of: worker).store(0)
-        return MutexPlan(
-            kind: settings.kind,
-            pagePath: directory.page,
-            arenaPath: directory.arena,
-            crowd: settings.crowd,
-            worker: worker,
-            seed: settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation,
-            pause: settings.pause,
-            longestStop: settings.longestStop
-        ).arguments
+        return .mutex(WorkerPlan(settings: settings, directory: directory, worker: worker))
     }
 
     mutating func bury(_ worker: WorkerID) {

@@ -6,12 +6,7 @@ internal import Holdfast
 internal import _HoldfastStressShims
 
 extension RunSettings {
-    /// Runs it, tidies up, and reports.
-    func run() throws -> RunReport {
-        try RunDirectory.with(in: parent, run)
-    }
-
-    private func run(in directory: RunDirectory) throws -> RunReport {
+    func run(in directory: RunDirectory) throws -> RunReport {
         let workers = limits.workers
         let page = try SharedPage(making: directory.page, lines: LocksPage.lines(slots: workers))
         let locks = LocksPage(page: page, slots: workers)
@@ -34,8 +29,8 @@ extension RunSettings {
 
     /// The last holder may have died: its lock is removed as any other stale one.
     private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
-        var plan = plan(in: directory, WorkerID(slot: 0, incarnation: 0))
-        plan.deathsInCalls = 0
+        var plan = WorkerPlan(settings: self, directory: directory, worker: WorkerID(slot: 0, incarnation: 0))
+        plan.settings.deathsInCalls = 0
         let chance = Chance(seed: 0, longestPause: 0)
         let contender = try protocolName.contender(plan, chance: chance, page: page)
         do {
@@ -55,8 +50,8 @@ struct LockRun: SupervisedRun {
     var limits: RunLimits { settings.limits }
     var page: SharedPage { locks.page }
 
-    func arguments(of worker: WorkerID) -> [String] {
-        settings.plan(in: directory, worker).arguments
+    func orders(for worker: WorkerID) -> WorkerOrders {
+        .locks(WorkerPlan(settings: settings, directory: directory, worker: worker))
     }
 
     func bury(_ worker: WorkerID) {

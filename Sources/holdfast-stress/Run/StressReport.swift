@@ -22,15 +22,16 @@ protocol StressReport {
 /// Makes one run after another, and prints what came of each.
 ///
 /// - Throws: `ExitCode` 1 if not all were good, 128 + n if signal n ended one.
-func runSeries<Kind: RawRepresentable<String>, Report: StressReport>(
+func runSeries<Kind: RawRepresentable<String>, Settings: StressSettings>(
     _ kinds: [Kind],
     asJSON: Bool,
-    _ run: (Kind) throws -> Report
+    _ settings: (Kind) -> Settings
 ) throws {
     var areGood = true
-    if !asJSON { print(Report.heading) }
+    if !asJSON { print(Settings.Report.heading) }
     for kind in kinds {
-        let report = try run(kind)
+        let settings = settings(kind)
+        let report = try RunDirectory.with(in: settings.parent, settings.run)
         print(asJSON ? report.json : report.lines)
         fflush(nil)
         if !asJSON { report.problems.forEach { complain("\(kind.rawValue): \($0)") } }

@@ -72,8 +72,8 @@ struct Supervisor<Run: SupervisedRun> {
     }
 
     private mutating func launch(_ worker: WorkerID) {
-        do throws(SystemError) {
-            let pid = try spawn(["holdfast-stress"] + run.arguments(of: worker))
+        do {
+            let pid = try spawn(["holdfast-stress"] + run.orders(for: worker).arguments())
             children[pid] = worker
         } catch {
             failures.append("cannot start a worker: \(error)")
