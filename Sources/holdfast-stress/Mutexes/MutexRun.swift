@@ -29,20 +29,10 @@ extension MutexSettings {
             crowd: crowd
         )
         var supervisor = try Supervisor(MutexRun(settings: self, directory: directory, mutexes: page))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
+        supervisor.supervise()
         // After a standstill it would be one more.
-        if !kind.isUnsound, !supervisor.stoodStill { failures += takeEachOnce(directory, page) }
-        return MutexReport(
-            settings: self,
-            length: length,
-            kills: supervisor.kills,
-            stoodStill: supervisor.stoodStill,
-            failures: failures,
-            stopSignal: hfs_stop_signal(),
-            deaths: supervisor.run.deaths,
-            page
-        )
+        let failures = kind.isUnsound || supervisor.stoodStill ? [] : takeEachOnce(directory, page)
+        return MutexReport(settings: self, supervisor.outcome(failures), supervisor.run.deaths, page)
     }
 
     /// The last holders may have died: the mutexes are to be had, with a report of that.

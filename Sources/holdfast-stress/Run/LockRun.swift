@@ -11,32 +11,26 @@ extension RunSettings {
         let page = try SharedPage(making: directory.page, lines: LocksPage.lines(slots: workers))
         let locks = LocksPage(page: page, slots: workers)
         var supervisor = try Supervisor(LockRun(settings: self, directory: directory, locks: locks))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
-        if let failure = try tidy(directory, page, dead: supervisor.lastDead) { failures.append(failure) }
-
-        var report = RunReport(settings: self, length: length, kills: supervisor.kills, failures: failures)
-        report.stoodStill = supervisor.stoodStill
-        for counter in Counter.allCases { report.counts[counter] = page[counter].load() }
+        supervisor.supervise()
+        var outcome = supervisor.outcome(try tidy(directory, page, dead: supervisor.lastDead))
         // A holder counts its increment after it has made it, so less than the sum means that one was overwritten.
         let increments = (0..<workers).reduce(0) { $0 + locks.increments(of: $1).load() }
         let guarded = page[.guarded].load()
-        if increments > guarded { report.counts[.lostUpdates, default: 0] += increments - guarded }
-        report.leftovers = try directory.leftovers(except: protocolName.expectedFiles)
-        report.stopSignal = hfs_stop_signal()
-        return report
+        if increments > guarded { outcome.counts[.lostUpdates, default: 0] += increments - guarded }
+        let leftovers = try directory.leftovers(except: protocolName.expectedFiles)
+        return RunReport(settings: self, outcome: outcome, leftovers: leftovers)
     }
 
     /// The last holder may have died: its lock is removed as any other stale one.
-    private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
+    private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> [String] {
         var plan = WorkerPlan(settings: self, directory: directory, worker: WorkerID(slot: 0, incarnation: 0))
         plan.settings.deathsInCalls = 0
         let chance = Chance(seed: 0, longestPause: 0)
         let contender = try protocolName.contender(plan, chance: chance, page: page)
         do {
-            return try contender.tidy(dead: pid)
+            return try contender.tidy(dead: pid).map { [$0] } ?? []
         } catch {
-            return "at the end: \(error)"
+            return ["at the end: \(error)"]
         }
     }
 }

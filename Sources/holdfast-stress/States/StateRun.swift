@@ -27,8 +27,8 @@ extension StateSettings {
         let page = StatePage(page: try SharedPage(making: directory.page, lines: StatePage.lines(writers: writers)))
         try file(in: directory).save(Tallies(writers: writers))
         var supervisor = try Supervisor(StateRun(settings: self, directory: directory, states: page))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
+        supervisor.supervise()
+        var failures: [String] = []
         do {
             // The last writers may have died: the state is sound, can be updated, and what they left is swept away.
             let file = try file(in: directory)
@@ -43,15 +43,7 @@ extension StateSettings {
         } catch {
             failures.append("at the end: \(error)")
         }
-        return StateReport(
-            settings: self,
-            length: length,
-            kills: supervisor.kills,
-            stoodStill: supervisor.stoodStill,
-            stopSignal: hfs_stop_signal(),
-            failures: failures,
-            page
-        )
+        return StateReport(settings: self, supervisor.outcome(failures), page)
     }
 }
 
