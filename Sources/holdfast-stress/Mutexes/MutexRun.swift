@@ -9,8 +9,6 @@ internal import _HoldfastStressShims
 /// One run: which mutex, how hard, how long.
 struct MutexSettings: StressSettings {
     var kind: MutexKind
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     var crowd: MutexCrowd
     /// The longest pause in microseconds.

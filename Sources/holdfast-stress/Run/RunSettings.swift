@@ -3,8 +3,6 @@
 /// One run: which protocol, how hard, how long.
 struct RunSettings: StressSettings {
     var protocolName: ProtocolName
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     /// The longest pause in microseconds.
     var pause: UInt64

@@ -25,8 +25,6 @@ struct WorkerID: Hashable, Codable {
 /// One run: what is stressed, how hard, how long.
 protocol StressSettings: Codable, Sendable {
     associatedtype Report: StressReport
-    /// Where the run's own directory is made.
-    var parent: String { get }
     var seed: UInt64 { get }
     /// Runs it, tidies up, and reports.
     func run(in directory: RunDirectory) throws -> Report

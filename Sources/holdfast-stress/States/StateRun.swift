@@ -9,8 +9,6 @@ internal import _HoldfastStressShims
 /// One run: which kind, how hard, how long.
 struct StateSettings: StressSettings {
     var kind: StateKind
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     var writers: Int
     /// The average time between two kills, in microseconds.
