@@ -75,9 +75,8 @@ extension MutexReport: StressReport {
     var lines: String {
         let cells: [Any] = [
             settings.kind.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], outcome.kills,
-            self[.abandoned],
-            self[.missedAbandoned], self[.falseAbandoned], self[.tokenRegressions], self[.renewals], self[.errors],
-            rate, verdict,
+            self[.abandoned], self[.missedAbandoned], self[.falseAbandoned], self[.tokenRegressions], self[.renewals],
+            self[.errors], rate, verdict,
         ]
         let line = Self.columns.row(cells.map { "\($0)" })
         if outcome.limits.expectsOverlaps { return line }
