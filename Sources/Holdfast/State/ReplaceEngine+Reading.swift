@@ -144,10 +144,7 @@ extension ReplaceEngine {
 
     private static func firstLine(of file: borrowing Descriptor) -> Frame.Header? {
         var header = Frame.Header(repeating: 0)
-        var span = header.mutableSpan
-        let count = unsafe span.withUnsafeMutableBytes { bytes in
-            (try? unsafe file.readAll(into: bytes)) ?? 0
-        }
-        return count == Frame.headerLength ? header : nil
+        var bytes = header.mutableSpan
+        return (try? file.readAll(into: &bytes)) == Frame.headerLength ? header : nil
     }
 }

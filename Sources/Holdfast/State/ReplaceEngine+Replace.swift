@@ -171,17 +171,12 @@ extension ReplaceEngine {
     ///
     /// The directory's flush after the rename covers it too.
     private func keepPrevious(_ status: FileStatus) throws(SystemError) {
-        let link = names.temporary()
-        do throws(SystemError) {
+        let link = try replacePrevious { link throws(SystemError) in
             try directory.link(names.state, to: link)
-            try directory.rename(link, to: names.previous, replacing: true)
-            // If both names were the same file already (an earlier save failed between here and its own rename), rename(2)
-            // has done nothing and left the link.
-            if status.links > 1 { try? directory.unlink(link) }
-        } catch {
-            try? directory.unlink(link)
-            throw error
         }
+        // If both names were the same file already (an earlier save failed between here and its own rename), rename(2) has
+        // done nothing and left the link.
+        if status.links > 1 { try? directory.unlink(link) }
     }
 
     /// Keeps the target's state as the previous copy, in a file of its own, since the target is not an ordinary one.
@@ -190,19 +185,28 @@ extension ReplaceEngine {
         _ target: TargetState,
         _ request: SaveRequest
     ) throws(StateError) {
-        let copy = names.temporary()
+        let flushes = request.durability == .powerLoss
         do throws(SystemError) {
-            let flushes = request.durability == .powerLoss
-            _ = try write(copy, payload, target.header, target.metadata, flushes, .frame)
-            do throws(SystemError) {
-                try directory.rename(copy, to: names.previous, replacing: true)
-            } catch {
-                try? directory.unlink(copy)
-                throw error
+            try replacePrevious { copy throws(SystemError) in
+                _ = try write(copy, payload, target.header, target.metadata, flushes, .frame)
             }
         } catch {
             throw StateError(.notSaved, request.operation, path: path, cause: error)
         }
+    }
+
+    /// Makes a file under a temporary name, which is returned, and gives it the name of the previous copy.
+    @discardableResult
+    private func replacePrevious(_ make: (FileName) throws(SystemError) -> Void) throws(SystemError) -> FileName {
+        let temporary = names.temporary()
+        do throws(SystemError) {
+            try make(temporary)
+            try directory.rename(temporary, to: names.previous, replacing: true)
+        } catch {
+            try? directory.unlink(temporary)
+            throw error
+        }
+        return temporary
     }
 
     /// The rename.

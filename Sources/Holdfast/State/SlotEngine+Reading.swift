@@ -31,7 +31,8 @@ extension SlotEngine {
         var page = SlotFile.Page(repeating: 0)
         let count: Int
         do throws(SystemError) {
-            count = try Self.read(opened.file, &page)
+            var bytes = page.mutableSpan
+            count = try opened.file.readAll(into: &bytes)
         } catch {
             throw StateError(operation.failure, operation, path: path, cause: error)
         }
@@ -55,19 +56,6 @@ extension SlotEngine {
             )
         }
         return header
-    }
-
-    private static func read(_ file: borrowing Descriptor, _ page: inout SlotFile.Page) throws(SystemError) -> Int {
-        var outcome: Result<Int, SystemError> = .success(0)
-        var span = page.mutableSpan
-        unsafe span.withUnsafeMutableBytes { bytes in
-            do throws(SystemError) {
-                outcome = .success(try unsafe file.readAll(into: bytes))
-            } catch {
-                outcome = .failure(error)
-            }
-        }
-        return try outcome.get()
     }
 
     private func stateError(_ problem: FrameProblem, _ operation: StateError.Operation) -> StateError {
@@ -168,18 +156,12 @@ extension SlotEngine {
     /// Nil if the file ends before.
     private func headerBytes(of slot: Int, _ file: OpenSlots) throws(SlotProblem) -> Frame.Header? {
         var header = Frame.Header(repeating: 0)
-        var outcome: Result<Int, SystemError> = .success(0)
-        var span = header.mutableSpan
-        unsafe span.withUnsafeMutableBytes { bytes in
-            do throws(SystemError) {
-                outcome = .success(try unsafe file.file.readAll(into: bytes, at: file.header.offset(of: slot)))
-            } catch {
-                outcome = .failure(error)
-            }
-        }
-        switch outcome {
-        case .success(let count): return count == Frame.headerLength ? header : nil
-        case .failure(let error): throw .system(error)
+        do throws(SystemError) {
+            var bytes = header.mutableSpan
+            let count = try file.file.readAll(into: &bytes, at: file.header.offset(of: slot))
+            return count == Frame.headerLength ? header : nil
+        } catch {
+            throw .system(error)
         }
     }
 

@@ -44,25 +44,28 @@ extension SlotEngine {
         if let problem, published?.generation != generation,
             problem.code != .corrupt || published.map({ generation < $0.generation }) ?? false
         {
-            if flushing, !operation.isSave {
-                _ = try settle(newest, file, operation, rewriting: false, flushing: flushing)
-            }
             let known = published ?? PublishedState(generation: generation, isFlushed: false)
+            if flushing, !operation.isSave {
+                let settled = try settle(newest, file, operation, rewriting: false)
+                if settled.nameError != nil || known.isNameInDoubt { throw notNamed(settled, operation) }
+            }
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
         }
         if let published, generation == published.generation, published.isFlushed || !flushing {
             return RecoveredState(state: newest, published: published)
         }
-        let isSettled = try settle(newest, file, operation, rewriting: published != nil, flushing: flushing)
-        let isNameInDoubt = published?.isNameInDoubt ?? false
+        let settled = try settle(newest, file, operation, rewriting: published != nil)
+        let isNameInDoubt = published?.isNameInDoubt ?? false || settled.nameError?.isFailedFlush ?? false
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
-            isFlushed: isSettled && !isNameInDoubt,
+            isFlushed: settled.isWritten && settled.nameError == nil && !isNameInDoubt,
             failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures,
             isNameInDoubt: isNameInDoubt
         ).behind(.last(in: word))
         lock.publish(found.word)
+        // A save tries it once more or makes a new file, and reports it.
+        if flushing, !operation.isSave, settled.nameError != nil || isNameInDoubt { throw notNamed(settled, operation) }
         return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
     }
 
@@ -76,16 +79,14 @@ extension SlotEngine {
     ///   - file: Where it is.
     ///   - operation: A load puts up with a file that it cannot write to.
     ///   - rewriting: Whether its pages may look clean though they are not on the device.
-    ///   - flushing: Whether the caller promises durability.
-    /// - Returns: Whether everybody may take it for durable.
-    /// - Throws: ``StateError`` if it is not durable, and somebody counts on that.
+    /// - Returns: What of it succeeded.
+    /// - Throws: ``StateError`` if the state itself could not be flushed.
     private func settle(
         _ state: StoredState,
         _ file: OpenSlots,
         _ operation: StateError.Operation,
-        rewriting: Bool,
-        flushing: Bool
-    ) throws(StateError) -> Bool {
+        rewriting: Bool
+    ) throws(StateError) -> Settled {
         var isWritten = true
         do throws(SystemError) {
             do throws(SystemError) {
@@ -107,13 +108,29 @@ extension SlotEngine {
             if operation.isSave { noteFailure(error) }
             throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
         }
+        return Settled(isWritten: isWritten, nameError: nameError())
+    }
+
+    private struct Settled {
+        /// Whether the state was written again, if that was asked for.
+        var isWritten: Bool
+        /// Why the directory could not be flushed.
+        var nameError: SystemError?
+    }
+
+    /// After one failed flush of the name another might succeed and do nothing.
+    private func notNamed(_ settled: Settled, _ operation: StateError.Operation) -> StateError {
+        let detail = "a flush of its name has failed, which the next durable save mends"
+        return StateError(.notDurable, operation, path: path, cause: settled.nameError, detail: detail)
+    }
+
+    /// Why the directory could not be flushed; nil if it was.
+    func nameError() -> SystemError? {
         do throws(SystemError) {
             try flushName()
-            return isWritten
+            return nil
         } catch {
-            // A save tries it once more, and reports it.
-            if operation.isSave || !flushing { return false }
-            throw StateError(.notDurable, operation, path: path, cause: error)
+            return error
         }
     }
 

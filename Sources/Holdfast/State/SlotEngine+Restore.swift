@@ -37,11 +37,14 @@ extension SlotEngine {
         for state in [newest, older] { try files.checkFence(request, stored: state.header.token) }
         // The slot of the newest state stays: with it the device has one whole state at any moment.
         _ = try recover(file, lock, request.operation, flushing: true)
-        // What was saved and is lost had a later generation, which is not given away again.
         let last = PublishedState.last(in: lock.published)
-        var published = PublishedState(generation: newest.header.generation, isFlushed: last.isFlushed)
-        if last.generation == published.generation { published.failures = last.failures }
-        published = published.behind(last)
+        var published = last
+        if last.generation != newest.header.generation {
+            // What was saved and is lost had a later generation, which is not given away again.
+            published.generation = newest.header.generation
+            published.failures = 0
+            published = published.behind(last)
+        }
         var header = older.header
         header.generation = try checked(published.next(), request.operation)
         header.token = max(older.header.token, newest.header.token, request.fence?.value ?? 0)

@@ -224,13 +224,4 @@ extension SlotEngine {
         }
         return (try? outcome.get()) != nil
     }
-
-    private func nameError() -> SystemError? {
-        do throws(SystemError) {
-            try flushName()
-            return nil
-        } catch {
-            return error
-        }
-    }
 }

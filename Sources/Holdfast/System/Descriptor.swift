@@ -93,6 +93,17 @@ extension Descriptor {
         return done
     }
 
+    /// Reads until the span is full or the file ends.
+    ///
+    /// Returns the bytes read.
+    borrowing func readAll(into span: inout MutableSpan<UInt8>, at offset: Int64 = 0) throws(SystemError) -> Int {
+        // Result carries the type of the error through a closure that is declared `rethrows`.
+        let outcome = unsafe span.withUnsafeMutableBytes { bytes in
+            Result { () throws(SystemError) in try unsafe readAll(into: bytes, at: offset) }
+        }
+        return try outcome.get()
+    }
+
     /// Writes both pieces whole, however many calls that takes.
     package borrowing func writeAll(
         _ first: UnsafeRawBufferPointer,

@@ -30,6 +30,10 @@ struct TwoSlotHazardTests {
         fileSystem.calls.filter { $0.path == "/state" && functions.contains($0.function) }.map(\.function)
     }
 
+    private func failOneNameFlush() {
+        fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+    }
+
     private func hideArena() {
         fileSystem.faults = .failEvery(with: EACCES) { $0.function == "openat" && $0.path == "/.state.arena" }
     }
@@ -66,7 +70,7 @@ struct TwoSlotHazardTests {
     func nameInDoubt() throws {
         for strict in [false, true] {
             fileSystem.remove("state")
-            fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+            failOneNameFlush()
             let options = StateOptions(strategy: .twoSlot, requiresDirectorySync: strict)
             let state = try directory.state(options: options)
             let outcome = Result { try state.save([1]) }
@@ -84,6 +88,37 @@ struct TwoSlotHazardTests {
         }
     }
 
+    @Test("a flush of the name that fails before a save, or for a reader, leaves it in doubt too")
+    func nameInDoubtBeforeSave() throws {
+        for value: UInt8 in 1...2 { try state.save([value], durability: .processCrash) }
+        var name = try directory.status("state").identity
+        failOneNameFlush()
+        #expect(try directory.slots().save([3]).durability == .powerLoss)
+        #expect(try directory.status("state").identity != name)
+
+        try state.save([4], durability: .processCrash)
+        name = try directory.status("state").identity
+        failOneNameFlush()
+        for _ in 0..<2 {
+            #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        }
+        #expect(try directory.state().load() == [4])
+        #expect(try directory.slots().save([5]).durability == .powerLoss)
+        #expect(try directory.status("state").identity != name)
+        #expect(try directory.state().load(durable: true) == [5])
+    }
+
+    @Test("a state that is put back while the file's name is in doubt is put into a new file")
+    func nameInDoubtAtRestore() throws {
+        for value: UInt8 in 1...3 { try state.save([value], durability: .processCrash) }
+        failOneNameFlush()
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        let name = try directory.status("state").identity
+        #expect(try state.restorePrevious().durability == .powerLoss)
+        #expect(try directory.status("state").identity != name)
+        #expect(try directory.state().load() == [2])
+    }
+
     @Test("a durable load throws if the directory cannot be flushed")
     func durableLoadWithoutName() throws {
         fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory }
@@ -93,7 +128,7 @@ struct TwoSlotHazardTests {
 
     @Test("a durable load of who may not open the arena flushes the name too")
     func durableLoadWithoutArena() throws {
-        fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+        failOneNameFlush()
         try state.save([1])
         hideArena()
         fileSystem.resetCalls()
