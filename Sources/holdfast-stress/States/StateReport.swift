@@ -54,8 +54,8 @@ extension StateReport: StressReport {
             "\"kind\":\"\(settings.kind.rawValue)\"", "\"seconds\":\(outcome.length / .seconds(1))",
             "\"perSecond\":\(rate)", "\"updates\":\(self[.acquisitions])",
             "\"lostUpdates\":\(self[.lostUpdates])", "\"surplus\":\(self[.surplus])", "\"reads\":\(self[.reads])",
-            "\"older\":\(self[.older])",
-            "\"conversions\":\(self[.conversions])", "\"killed\":\(outcome.kills)", "\"errors\":\(self[.errors])",
+            "\"older\":\(self[.older])", "\"conversions\":\(self[.conversions])", "\"killed\":\(outcome.kills)",
+            "\"errors\":\(self[.errors])",
         ]
     }
 }
