@@ -398,6 +398,39 @@ struct TwoSlotHazardProcessTests {
         }
     }
 
+    @Test("an awaited save gives up at its deadline though others came before it in one go")
+    func deadlineBehindOthers() async throws {
+        await #expect(processExitsWith: .success) {
+            let fileSystem = SimulatedFileSystem()
+            let state = try fileSystem.directory().slots()
+            try await state.save([1])
+            let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            let flushes = Atomic(0)
+            fileSystem.onCall = { _, call in
+                guard call.function == "fdatasync" else { return }
+                let number = flushes.add(1, ordering: .relaxed).newValue
+                // Without a deadline in the queue nobody else would end the test.
+                _ = (number == 1 ? first : second).wait(timeout: .now() + 20)
+            }
+            let one = Task { try await state.save([2]) }
+            while flushes.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<100 {
+                let late = await Task { try await state.save([9], deadline: .now - .seconds(1)) }.result
+                #expect(throws: StateError.self, "others are being saved") { try late.get() }
+            }
+            let two = Task { try await state.save([3]) }
+            try await Task.sleep(for: .milliseconds(200))
+            let three = Task { try await state.save([4], deadline: .now + .seconds(1)) }
+            try await Task.sleep(for: .milliseconds(200))
+            first.signal()
+            let outcome = await three.result
+            second.signal()
+            #expect(throws: StateError.self) { try outcome.get() }
+            #expect(try await one.value.generation == 2)
+            #expect(try await two.value.generation == 3)
+        }
+    }
+
     @Test("state files of one path are opened and closed by many threads")
     func openAndClose() throws {
         try counter().save(1)
