@@ -13,12 +13,17 @@ struct PublishedState: Hashable, Sendable {
     var failures: UInt64 = 0
     /// Whether a flush of the file's name has failed: a second one might succeed and do nothing.
     var isNameInDoubt = false
+    /// Whether somebody died who gave the file its name, before he could tell whether the flush of it has failed.
+    var isNameUntold = false
 
-    // Bit 0: flushed. Bit 1: void. Bit 2: the name is in doubt. Bits 3 to 15: failures. The rest: generation.
+    // Bit 0: flushed. Bit 1: void. Bit 2: the name is in doubt. Bit 3: nobody told of it. Bits 4 to 15: failures. The rest:
+    // generation.
     private static let shift = 16
     private static let voidBit: UInt64 = 2
     private static let nameBit: UInt64 = 4
-    private static let mostFailures: UInt64 = (1 << 13) - 1
+    private static let untoldBit: UInt64 = 8
+    private static let failuresShift: UInt64 = 4
+    private static let mostFailures: UInt64 = (1 << 12) - 1
 
     /// Nil if nothing is known, as after a reboot.
     init?(word: UInt64) {
@@ -29,28 +34,38 @@ struct PublishedState: Hashable, Sendable {
     private init(anyWord word: UInt64) {
         generation = Generation(word >> Self.shift)
         isFlushed = word & 1 == 1
-        failures = (word >> 3) & Self.mostFailures
+        failures = (word >> Self.failuresShift) & Self.mostFailures
         isNameInDoubt = word & Self.nameBit != 0
+        // While a file takes another's place nothing counts, and who does that tells when it is done.
+        isNameUntold = word & (Self.untoldBit | Self.voidBit) != 0
     }
 
-    init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0, isNameInDoubt: Bool = false) {
+    init(
+        generation: Generation,
+        isFlushed: Bool,
+        failures: UInt64 = 0,
+        isNameInDoubt: Bool = false,
+        isNameUntold: Bool = false
+    ) {
         self.generation = generation
         self.isFlushed = isFlushed
         self.failures = failures
         self.isNameInDoubt = isNameInDoubt
+        self.isNameUntold = isNameUntold
     }
 
     /// What stands in the word, also if it does not count any more: no later state may have the same word.
     static func last(in word: UInt64) -> PublishedState { PublishedState(anyWord: word) }
 
     /// The word in which nothing counts any more.
-    static func void(_ word: UInt64) -> UInt64 { word == 0 ? 0 : word | voidBit }
+    static func void(_ word: UInt64) -> UInt64 { word | voidBit }
 
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
     var word: UInt64 {
         guard generation.value >> (64 - Self.shift) == 0 else { return 0 }
-        let flags = (isFlushed ? 1 : 0) | (isNameInDoubt ? Self.nameBit : 0)
-        return generation.value << Self.shift | min(failures, Self.mostFailures) << 3 | flags
+        let name = (isNameInDoubt ? Self.nameBit : 0) | (isNameUntold ? Self.untoldBit : 0)
+        let failures = min(failures, Self.mostFailures) << Self.failuresShift
+        return generation.value << Self.shift | failures | name | (isFlushed ? 1 : 0)
     }
 
     /// The same after one more failed save.

@@ -37,6 +37,7 @@ extension SlotEngine {
         let problem = survey.problem(operation, path: path)
         let word = lock.published
         let published = PublishedState(word: word)
+        let last = PublishedState.last(in: word)
         let generation = newest.header.generation
         // What could not be read may be read the next time, so nothing later is made of the older state. And if a published
         // state is damaged, this is the one before. If both slots are sound all the same, somebody has put another file here,
@@ -47,7 +48,7 @@ extension SlotEngine {
             let known = published ?? PublishedState(generation: generation, isFlushed: false)
             if flushing, !operation.isSave {
                 let settled = try settle(newest, file, operation, rewriting: false)
-                if settled.nameError != nil || known.isNameInDoubt { throw notNamed(settled, operation) }
+                if settled.nameError != nil || last.isNameInDoubt { throw notNamed(settled, operation) }
             }
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
         }
@@ -55,14 +56,15 @@ extension SlotEngine {
             return RecoveredState(state: newest, published: published)
         }
         let settled = try settle(newest, file, operation, rewriting: published != nil)
-        let isNameInDoubt = published?.isNameInDoubt ?? false || settled.nameError?.isFailedFlush ?? false
+        let isNameInDoubt = last.isNameInDoubt || settled.nameError?.isFailedFlush ?? false
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
             isFlushed: settled.isWritten && settled.nameError == nil && !isNameInDoubt,
             failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures,
-            isNameInDoubt: isNameInDoubt
-        ).behind(.last(in: word))
+            isNameInDoubt: isNameInDoubt,
+            isNameUntold: last.isNameUntold
+        ).behind(last)
         lock.publish(found.word)
         // A save tries it once more or makes a new file, and reports it.
         if flushing, !operation.isSave, settled.nameError != nil || isNameInDoubt { throw notNamed(settled, operation) }

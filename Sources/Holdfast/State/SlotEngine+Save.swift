@@ -123,7 +123,7 @@ extension SlotEngine {
         precondition(header.generation.slot != base.header.generation.slot, "the newest state must stay")
         let flushes = request.durability == .powerLoss
         if max(payload.count, options.capacity ?? 0) > Int(file.header.capacity)
-            || flushes && base.published.isNameInDoubt
+            || flushes && (base.published.isNameInDoubt || base.published.isNameUntold)
         {
             return try remake(payload, header, base, file, lock, request)
         }
@@ -158,7 +158,8 @@ extension SlotEngine {
         let published = PublishedState(
             generation: header.generation,
             isFlushed: flushes && nameError == nil,
-            isNameInDoubt: base.published.isNameInDoubt || nameError?.isFailedFlush ?? false
+            isNameInDoubt: base.published.isNameInDoubt || nameError?.isFailedFlush ?? false,
+            isNameUntold: base.published.isNameUntold
         )
         lock.publish(published.word)
         remember(published.word, header)

@@ -34,6 +34,23 @@ struct TwoSlotHazardTests {
         fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
     }
 
+    /// Does the work, and leaves the published word as it was before a call of it, as if it had died there.
+    private func dying(before matches: @escaping @Sendable (Call) -> Bool, _ work: () -> Void) throws {
+        let left = Journal<UInt64>()
+        let directory = directory
+        @Sendable func word() throws -> SharedWord {
+            let arena = try directory.open(directory.name(".state.arena"), .readWrite)
+            return try #require(directory.fileSystem.sharedWord(of: arena.rawValue))
+        }
+        fileSystem.onCall = { _, call in
+            if matches(call), let word = try? word() { left.write(word.current) }
+        }
+        work()
+        fileSystem.onCall = nil
+        fileSystem.faults = .none
+        try word().store(try #require(left.entries.last))
+    }
+
     private func hideArena() {
         fileSystem.faults = .failEvery(with: EACCES) { $0.function == "openat" && $0.path == "/.state.arena" }
     }
@@ -117,6 +134,40 @@ struct TwoSlotHazardTests {
         #expect(try state.restorePrevious().durability == .powerLoss)
         #expect(try directory.status("state").identity != name)
         #expect(try directory.state().load() == [2])
+    }
+
+    @Test("the name of a file stays in doubt though somebody dies who makes a new one because of that")
+    func nameInDoubtAndDeath() throws {
+        for value: UInt8 in 1...2 { try state.save([value], durability: .processCrash) }
+        failOneNameFlush()
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        try dying(before: { $0.function == "renameat" }) {
+            fileSystem.faults = .failEvery(with: EBUSY) { $0.function == "renameat" }
+            #expect(throws: StateError.self) { try directory.slots().save([3]) }
+        }
+        #expect(try directory.state().load() == [2])
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        let name = try directory.status("state").identity
+        #expect(try directory.slots().save([4]).durability == .powerLoss)
+        #expect(try directory.status("state").identity != name)
+        #expect(try directory.state().load(durable: true) == [4])
+    }
+
+    @Test("who died after a rename may have seen the flush of the name fail: the next durable save makes a new file")
+    func deathAfterFailedNameFlush() throws {
+        for length in [1, 9000] {
+            try dying(before: { $0.function == "fsync" && $0.isOnDirectory }) {
+                #expect(throws: Never.self) { try directory.slots().save([UInt8](repeating: 1, count: length)) }
+            }
+            let name = try directory.status("state").identity
+            #expect(try directory.slots().save([2], durability: .processCrash).durability == .processCrash)
+            #expect(try directory.status("state").identity == name)
+            #expect(try directory.slots().save([3]).durability == .powerLoss)
+            let renamed = try directory.status("state").identity
+            #expect(renamed != name)
+            try directory.slots().save([4])
+            #expect(try directory.status("state").identity == renamed, "once is enough")
+        }
     }
 
     @Test("a durable load throws if the directory cannot be flushed")
