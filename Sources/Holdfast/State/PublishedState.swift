@@ -11,7 +11,8 @@ struct PublishedState: Hashable, Sendable {
     var isFlushed: Bool
     /// How many saves after it failed in a way that left its successor's generation in doubt.
     var failures: UInt64 = 0
-    /// Whether a flush of the file's name has failed: a second one might succeed and do nothing.
+    /// Whether a flush of the file's name, or one of the file for what others wrote, has failed: a second one might
+    /// succeed and do nothing.
     var isNameInDoubt = false
     /// Whether somebody died who gave the file its name, before he could tell whether the flush of it has failed.
     var isNameUntold = false
@@ -59,6 +60,9 @@ struct PublishedState: Hashable, Sendable {
 
     /// The word in which nothing counts any more.
     static func void(_ word: UInt64) -> UInt64 { word | voidBit }
+
+    /// The word in which the file and its name are in doubt besides.
+    static func doubted(_ word: UInt64) -> UInt64 { (word == 0 ? void(word) : word) | nameBit }
 
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
     var word: UInt64 {

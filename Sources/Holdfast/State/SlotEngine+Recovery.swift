@@ -47,7 +47,7 @@ extension SlotEngine {
         {
             let known = published ?? PublishedState(generation: generation, isFlushed: false)
             if flushing, !operation.isSave {
-                let settled = try settle(newest, file, operation, rewriting: false)
+                let settled = try settle(newest, file, lock, operation, rewriting: false)
                 if settled.nameError != nil || last.isNameInDoubt { throw notNamed(settled, operation) }
             }
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
@@ -55,8 +55,8 @@ extension SlotEngine {
         if let published, generation == published.generation, published.isFlushed || !flushing {
             return RecoveredState(state: newest, published: published)
         }
-        let settled = try settle(newest, file, operation, rewriting: published != nil)
-        let isNameInDoubt = last.isNameInDoubt || settled.nameError?.isFailedFlush ?? false
+        let settled = try settle(newest, file, lock, operation, rewriting: published != nil)
+        let isNameInDoubt = PublishedState.last(in: lock.published).isNameInDoubt
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
@@ -79,6 +79,7 @@ extension SlotEngine {
     /// - Parameters:
     ///   - state: The newest one.
     ///   - file: Where it is.
+    ///   - lock: The writers' lock.
     ///   - operation: A load puts up with a file that it cannot write to.
     ///   - rewriting: Whether its pages may look clean though they are not on the device.
     /// - Returns: What of it succeeded.
@@ -86,6 +87,7 @@ extension SlotEngine {
     private func settle(
         _ state: StoredState,
         _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
         _ operation: StateError.Operation,
         rewriting: Bool
     ) throws(StateError) -> Settled {
@@ -105,12 +107,20 @@ extension SlotEngine {
                 // Who may only read, or has no room to write, can still flush what others have written.
                 isWritten = false
             }
-            try file.file.sync(.data)
+            do throws(SystemError) {
+                try file.file.sync(.data)
+            } catch {
+                // It may have been the first flush of the whole file, and the next one does not tell of the rest.
+                lock.publish(PublishedState.doubted(lock.published))
+                throw error
+            }
         } catch {
             if operation.isSave { noteFailure(error) }
             throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
         }
-        return Settled(isWritten: isWritten, nameError: nameError())
+        let nameError = nameError()
+        if nameError?.isFailedFlush ?? false { lock.publish(PublishedState.doubted(lock.published)) }
+        return Settled(isWritten: isWritten, nameError: nameError)
     }
 
     private struct Settled {
@@ -120,9 +130,9 @@ extension SlotEngine {
         var nameError: SystemError?
     }
 
-    /// After one failed flush of the name another might succeed and do nothing.
+    /// After one failed flush another might succeed and do nothing.
     private func notNamed(_ settled: Settled, _ operation: StateError.Operation) -> StateError {
-        let detail = "a flush of its name has failed, which the next durable save mends"
+        let detail = "a flush of it or of its name has failed, which the next durable save mends"
         return StateError(.notDurable, operation, path: path, cause: settled.nameError, detail: detail)
     }
 

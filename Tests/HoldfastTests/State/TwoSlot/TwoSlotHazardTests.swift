@@ -170,6 +170,30 @@ struct TwoSlotHazardTests {
         }
     }
 
+    @Test(
+        "after a failed flush of a file that nobody had flushed a second one is not believed, and the next save makes a new file"
+    )
+    func fileInDoubt() throws {
+        for isUnpublished in [false, true] {
+            fileSystem.remove("state")
+            for value: UInt8 in 1...2 { try directory.slots().save([value], durability: .processCrash) }
+            if isUnpublished { fileSystem.forgetSharedMemory() }
+            let name = try directory.status("state").identity
+            for isLoad in [false, true] {
+                fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fdatasync" }
+                let error = try stateError {
+                    if isLoad { _ = try directory.state().load(durable: true) } else { try directory.slots().save([3]) }
+                }
+                #expect(error.code == (isLoad ? .notDurable : .notSaved))
+                #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+            }
+            #expect(try directory.state().load() == [2])
+            #expect(try directory.slots().save([4]).durability == .powerLoss)
+            #expect(try directory.status("state").identity != name)
+            #expect(try directory.state().load(durable: true) == [4])
+        }
+    }
+
     @Test("a durable load throws if the directory cannot be flushed")
     func durableLoadWithoutName() throws {
         fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory }
@@ -198,6 +222,10 @@ struct TwoSlotHazardTests {
         #expect(value == [2])
         #expect(report.rejected != nil)
         #expect(!onState("fdatasync").isEmpty)
+        failOneNameFlush()
+        for _ in 0..<2 {
+            #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        }
     }
 
     @Test("a flush by who could not write the state again does not excuse the next writer from it")
