@@ -50,6 +50,8 @@ extension SlotEngine {
             let lock = try lock(request.operation, deadline: request.deadline)
             if try isInPlace(file, request.operation) {
                 if let error = file.writingError {
+                    // Opened anew the next time: the permissions, or the mount, may be others then.
+                    forget()
                     throw StateError(.notSaved, request.operation, path: path, cause: error)
                 }
                 let result = try body(file, lock)

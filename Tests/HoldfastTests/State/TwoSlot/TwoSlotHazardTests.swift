@@ -194,6 +194,19 @@ struct TwoSlotHazardTests {
         }
     }
 
+    @Test("a file that could not be opened for writing is saved once it can be")
+    func writableAgain() throws {
+        try state.save([1])
+        let other = try directory.slots()
+        fileSystem.faults = .failEvery(with: EROFS) {
+            $0.function == "openat" && $0.path == "/state" && $0.flags.contains("O_RDWR")
+        }
+        #expect(try stateError { try other.save([2]) }.code == .notSaved)
+        fileSystem.faults = .none
+        #expect(throws: Never.self) { try other.save([3]) }
+        #expect(try state.load() == [3])
+    }
+
     @Test("a durable load throws if the directory cannot be flushed")
     func durableLoadWithoutName() throws {
         fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory }
