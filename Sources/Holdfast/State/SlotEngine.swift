@@ -26,6 +26,7 @@ final class SlotEngine: Sendable {
     private struct Memory {
         var file: OpenSlots?
         var sidecar: TwoSlotSidecar?
+        var hasRetracted = false
         var known: KnownState?
         var failures = 0
         var latched: SystemError?
@@ -141,6 +142,26 @@ extension SlotEngine {
         } catch  where error.code == .unsupported || error.cause?.isAny(of: EACCES, EPERM, EROFS) ?? false {
             return nil
         }
+    }
+
+    /// Has those who still read a two-slot file that somebody removed look again.
+    ///
+    /// The caller holds `.NAME.lock`, and the name leads to an ordinary file, or to none.
+    func retract(_ request: SaveRequest, isFirst: Bool) throws(StateError) {
+        if !isFirst, memory.withLock({ $0.hasRetracted }) { return }
+        defer { if !hasFile { memory.withLock { $0.sidecar = nil } } }
+        let sidecar: TwoSlotSidecar?
+        do throws(LockError) {
+            sidecar = try sidecarOfReader()
+        } catch {
+            throw files.lockFailure(error, request.operation)
+        }
+        if let sidecar, PublishedState(word: sidecar.published) != nil {
+            let lock = try lock(request.operation, deadline: request.deadline)
+            lock.publish(PublishedState.void(lock.published))
+            TwoSlotSidecar.release(lock)
+        }
+        memory.withLock { $0.hasRetracted = true }
     }
 
     /// Waits for its turn among the writers of the two-slot file.

@@ -125,6 +125,16 @@ struct TwoSlotHazardTests {
         #expect(try directory.state().load(durable: true) == [5])
     }
 
+    @Test("that the directory could not be opened to be flushed leaves nothing in doubt")
+    func noDescriptorForName() throws {
+        for durable in [state, try directory.state("plain")] {
+            try durable.save([1], durability: .processCrash)
+            fileSystem.faults = .failEvery(with: EMFILE, times: 1) { $0.function == "openat" && $0.name == "." }
+            #expect(try stateError { _ = try durable.load(durable: true) }.code == .notDurable)
+            #expect(try durable.load(durable: true) == [1])
+        }
+    }
+
     @Test("a state that is put back while the file's name is in doubt is put into a new file")
     func nameInDoubtAtRestore() throws {
         for value: UInt8 in 1...3 { try state.save([value], durability: .processCrash) }
@@ -445,6 +455,50 @@ struct TwoSlotHazardProcessTests {
         for _ in 0..<200 where seen.entries.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
         watching.cancel()
         #expect(seen.entries == [1, 2])
+    }
+
+    @Test("a reader and values see a save after the file was removed, though the new one is an ordinary file")
+    func readersOfRemovedFileThatIsPlainNow() async throws {
+        let state = try counter()
+        try await state.save(1)
+        var reader = state.reader()
+        #expect(try reader.read() == 1)
+        let watched = try counter()
+        var values = watched.values.makeAsyncIterator()
+        #expect(try await values.next() == 1)
+        try FileManager.default.removeItem(atPath: path)
+        try await counter(.replace).save(2)
+        #expect(try state.load() == 2)
+        #expect(try reader.read() == 2)
+        let next = Task { [values] in
+            var values = values
+            return try await values.next()
+        }
+        Task {
+            try await Task.sleep(for: .seconds(10))
+            next.cancel()
+        }
+        #expect(try await next.value == 2)
+    }
+
+    @Test("values yields a save after the file was removed, though store and generation are those of the one before")
+    func valuesOfSameStore() async throws {
+        let options = StateOptions(expectedStore: StoreID(value: 7))
+        let state = try StateFile(path: path, codec: DecimalCodec(), options: options)
+        try await state.save(1)
+        var values = state.values.makeAsyncIterator()
+        #expect(try await values.next() == 1)
+        try FileManager.default.removeItem(atPath: path)
+        try await state.save(2)
+        let next = Task { [values] in
+            var values = values
+            return try await values.next()
+        }
+        Task {
+            try await Task.sleep(for: .seconds(10))
+            next.cancel()
+        }
+        #expect(try await next.value == 2)
     }
 
     @Test("a condition is kept and a load is current though somebody deleted the arena meanwhile")
