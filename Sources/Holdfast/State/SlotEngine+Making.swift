@@ -80,6 +80,7 @@ extension SlotEngine {
             isNameInDoubt: commit.directorySyncError?.isFailedFlush ?? false
         )
         lock.publish(published.word)
+        noteSuccess()
         return commit
     }
 

@@ -199,7 +199,10 @@ extension SlotEngine {
     }
 
     /// Counts a failed write or flush of a slot, and gives up after some in a row: the device is not to be trusted then.
+    ///
+    /// A lack of room is no failure of the device.
     func noteFailure(_ error: SystemError) {
+        if error.isAny(of: ENOSPC, EDQUOT, EFBIG) { return }
         memory.withLock { memory in
             memory.failures += 1
             if memory.failures >= Self.mostFailures || error.code == EROFS { memory.latched = error }
