@@ -33,6 +33,10 @@ extension CrashWorkload {
         replacements(length) + twoSlots(length) + locks
     }
 
+    private static var failingDirectory: FaultPlan {
+        .failEvery(with: 5, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
+    }
+
     /// Saves by a rename.
     private static func replacements(_ length: Int) -> [CrashWorkload] {
         let keeping = StateOptions(keepsPrevious: true)
@@ -71,7 +75,7 @@ extension CrashWorkload {
                 StateWorkload(
                     before: [.save(20)],
                     steps: [.save(length), .save(length)],
-                    faults: .failEvery(with: 5, times: 1) { $0.function == "fsync" && $0.isOnDirectory },
+                    faults: failingDirectory,
                     reliesOnLoads: false
                 )
             ),
@@ -141,6 +145,24 @@ extension CrashWorkload {
                     options: options,
                     before: [.save(20)],
                     steps: [.saveUnflushed(length), .save(length), .saveUnflushed(20), .save(20)]
+                )
+            ),
+            CrashWorkload(
+                "two-slot/failed-directory-flush",
+                StateWorkload(
+                    options: options,
+                    steps: [.save(length), .save(20), .save(length)],
+                    faults: failingDirectory,
+                    reliesOnLoads: false
+                )
+            ),
+            CrashWorkload(
+                "two-slot/failed-directory-flush-over-unflushed",
+                StateWorkload(
+                    options: options,
+                    steps: [.saveUnflushed(20), .save(length), .save(20)],
+                    faults: failingDirectory,
+                    reliesOnLoads: false
                 )
             ),
             CrashWorkload(

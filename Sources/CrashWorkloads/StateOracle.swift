@@ -48,7 +48,7 @@ struct StateOracle {
     private func judgeCurrent(_ program: StateProgram) throws -> Bool {
         let payload: [UInt8]
         do throws(StateError) {
-            payload = try program.state.load(durable: workload.loadsAreDurable)
+            payload = try load(program)
         } catch {
             switch error.code {
             case .notFound:
@@ -77,13 +77,26 @@ struct StateOracle {
         return true
     }
 
+    private func load(_ program: StateProgram) throws(StateError) -> [UInt8] {
+        do throws(StateError) {
+            return try program.state.load(durable: workload.loadsAreDurable)
+        } catch  where error.code == .notDurable && !workload.reliesOnLoads {
+            return try program.state.load()
+        }
+    }
+
+    /// Nothing durable was there before.
+    private var beganUnflushed: Bool {
+        if case .saveUnflushed = workload.steps.first, workload.before.isEmpty { durableSaves == 0 } else { false }
+    }
+
     private var isInDamagedSlot: Bool {
         workload.isDamaged && workload.options.strategy == .twoSlot && promised == workload.before.count
     }
 
     private var mayBeDamaged: Bool {
         if workload.isDamaged { return promised <= workload.before.count }
-        return run.crashes.contains(.power) && workload.options.durability == .processCrash
+        return run.crashes.contains(.power) && (workload.options.durability == .processCrash || beganUnflushed)
     }
 
     /// The previous copy may be had, or it is said that it may not.

@@ -23,8 +23,6 @@ struct LocksCommand: ParsableCommand {
     var seconds: Double?
     @Option(help: "How many processes contend.")
     var workers = 8
-    @Option(help: "Where the run makes, and removes, a directory of its own.")
-    var directory = "."
     @Option(help: "The longest random pause, in microseconds; a cleaner's may be 20 times as long.")
     var pause: UInt64 = 200
     @Option(help: "How many holders of 1000 die.")
@@ -33,14 +31,12 @@ struct LocksCommand: ParsableCommand {
     var deathsInCalls: UInt64 = 0
     @Flag(help: "As on a file system without O_TMPFILE.")
     var withoutUnnamedFiles = false
-    @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
-    var seed: UInt64?
     @Flag(help: "Good is a run that finds overlaps.")
     var expectOverlaps = false
     @Flag(help: "Ends a run at the first overlap.")
     var untilOverlap = false
-    @Flag(help: "One JSON object per run.")
-    var json = false
+    @OptionGroup
+    var series: SeriesOptions
 
     func validate() throws {
         guard (1...1000).contains(workers) else { throw ValidationError("--workers is 1 to 1000.") }
@@ -49,15 +45,14 @@ struct LocksCommand: ParsableCommand {
     }
 
     func run() throws {
-        try runSeries(protocolName.map { [$0] } ?? ProtocolName.allCases, asJSON: json) { try settings(for: $0).run() }
+        try series.run(protocolName.map { [$0] } ?? ProtocolName.allCases, settings)
     }
 
-    private func settings(for name: ProtocolName) -> RunSettings {
+    private func settings(for name: ProtocolName, seed: UInt64) -> RunSettings {
         // In the series a known-bad protocol has to be caught, which takes it a few acquisitions.
         let isControl = protocolName == nil && name.isUnsound
         return RunSettings(
             protocolName: name,
-            parent: directory,
             limits: RunLimits(
                 workers: workers,
                 acquisitions: acquisitions ?? (seconds == nil ? (isControl ? 5000 : 20_000) : nil),
@@ -69,7 +64,7 @@ struct LocksCommand: ParsableCommand {
             deaths: deaths,
             deathsInCalls: deathsInCalls,
             hasUnnamedFiles: !withoutUnnamedFiles,
-            seed: seed ?? .random(in: .min ... .max)
+            seed: seed
         )
     }
 }

@@ -27,8 +27,6 @@ struct MutexCommand: ParsableCommand {
     var tasks = 2
     @Option(help: "How many mutexes they contend for.")
     var mutexes = 2
-    @Option(help: "Where the run makes, and removes, a directory of its own.")
-    var directory = "."
     @Option(help: "The longest random pause, in microseconds.")
     var pause: UInt64 = 100
     @Option(help: "The average time between two kills, in microseconds, besides the deaths that processes choose.")
@@ -40,10 +38,8 @@ struct MutexCommand: ParsableCommand {
             """
     )
     var stops: UInt64 = 0
-    @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
-    var seed: UInt64?
-    @Flag(help: "One JSON object per run.")
-    var json = false
+    @OptionGroup
+    var series: SeriesOptions
 
     func validate() throws {
         guard (1...100).contains(processes) else { throw ValidationError("--processes is 1 to 100.") }
@@ -57,13 +53,12 @@ struct MutexCommand: ParsableCommand {
     }
 
     func run() throws {
-        try runSeries(kind.map { [$0] } ?? MutexKind.allCases, asJSON: json) { try settings(for: $0).run() }
+        try series.run(kind.map { [$0] } ?? MutexKind.allCases, settings)
     }
 
-    private func settings(for kind: MutexKind) -> MutexSettings {
+    private func settings(for kind: MutexKind, seed: UInt64) -> MutexSettings {
         MutexSettings(
             kind: kind,
-            parent: directory,
             limits: RunLimits(
                 workers: processes,
                 length: .seconds(seconds),
@@ -74,7 +69,7 @@ struct MutexCommand: ParsableCommand {
             pause: pause,
             killInterval: killInterval,
             longestStop: stops * 1000,
-            seed: seed ?? .random(in: .min ... .max)
+            seed: seed
         )
     }
 }

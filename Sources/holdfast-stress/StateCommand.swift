@@ -24,14 +24,10 @@ struct StateCommand: ParsableCommand {
     var writers = 4
     @Option(help: "How many processes read.")
     var readers = 2
-    @Option(help: "Where the run makes, and removes, a directory of its own.")
-    var directory = "."
     @Option(help: "The average time between two kills, in microseconds.")
     var killInterval: UInt64 = 20_000
-    @Option(help: "Repeats a run's choices, as far as the scheduler lets it.")
-    var seed: UInt64?
-    @Flag(help: "Print one JSON object per run, on one line.")
-    var json = false
+    @OptionGroup
+    var series: SeriesOptions
 
     func validate() throws {
         if !(1...64).contains(writers) || !(0...64).contains(readers) {
@@ -41,10 +37,9 @@ struct StateCommand: ParsableCommand {
     }
 
     func run() throws {
-        try runSeries(kind.map { [$0] } ?? StateKind.allCases, asJSON: json) { kind in
-            try StateSettings(
+        try series.run(kind.map { [$0] } ?? StateKind.allCases) { kind, seed in
+            StateSettings(
                 kind: kind,
-                parent: directory,
                 limits: RunLimits(
                     workers: writers + readers,
                     length: .seconds(seconds),
@@ -53,8 +48,8 @@ struct StateCommand: ParsableCommand {
                 ),
                 writers: writers,
                 killInterval: killInterval,
-                seed: seed ?? .random(in: .min ... .max)
-            ).run()
+                seed: seed
+            )
         }
     }
 }

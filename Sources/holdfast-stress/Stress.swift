@@ -19,11 +19,7 @@ struct Stress: ParsableCommand {
     static func main() {
         let arguments = Array(CommandLine.arguments.dropFirst())
         // A worker is started thousands of times in a run: it does without the argument parser.
-        switch arguments.first {
-        case WorkerPlan.verb: Worker.main(arguments)
-        case MutexPlan.verb: MutexWorker.main(arguments)
-        case StatePlan.verb: StateWorker.main(arguments)
-        default: main(arguments)
-        }
+        if arguments.first == WorkerOrders.verb { WorkerOrders.carryOut(arguments) }
+        main(arguments)
     }
 }

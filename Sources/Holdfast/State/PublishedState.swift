@@ -7,24 +7,35 @@
 struct PublishedState: Hashable, Sendable {
     /// The newest state that counts.
     var generation: Generation
-    /// Whether no power cut takes it back.
+    /// Whether no power cut takes it back, as long as the file has its name.
     var isFlushed: Bool
     /// How many saves after it failed in a way that left its successor's generation in doubt.
     var failures: UInt64 = 0
-    /// Whether a flush of the file's name, or one of the file for what others wrote, has failed: a second one might
-    /// succeed and do nothing.
-    var isNameInDoubt = false
-    /// Whether somebody died who gave the file its name, before he could tell whether the flush of it has failed.
-    var isNameUntold = false
+    var nameDoubt = NameDoubt.none
 
-    // Bit 0: flushed. Bit 1: void. Bit 2: the name is in doubt. Bit 3: nobody told of it. Bits 4 to 15: failures. The rest:
-    // generation.
+    /// Why a flush of the file's name might succeed and do nothing.
+    enum NameDoubt: UInt64, Sendable {
+        case none
+        /// Whoever flushed it died meanwhile, perhaps after that had failed.
+        case flusherDied
+        /// A flush of it, or one of the file for what others wrote, has failed.
+        case flushFailed
+
+        /// After a flush with this outcome.
+        init(_ error: SystemError?) {
+            self = error?.isFailedFlush ?? false ? .flushFailed : .none
+        }
+
+        func or(_ other: NameDoubt) -> NameDoubt { rawValue < other.rawValue ? other : self }
+    }
+
+    // Bit 0: flushed. Bit 1: void. Bits 2 and 3: the doubt about the name. Bits 4 to 15: failures. The rest: generation.
     private static let shift = 16
     private static let voidBit: UInt64 = 2
-    private static let nameBit: UInt64 = 4
-    private static let untoldBit: UInt64 = 8
-    private static let failuresShift: UInt64 = 4
     private static let mostFailures: UInt64 = (1 << 12) - 1
+
+    /// Whether no power cut takes it back.
+    var isDurable: Bool { isFlushed && nameDoubt != .flushFailed }
 
     /// Nil if nothing is known, as after a reboot.
     init?(word: UInt64) {
@@ -35,41 +46,47 @@ struct PublishedState: Hashable, Sendable {
     private init(anyWord word: UInt64) {
         generation = Generation(word >> Self.shift)
         isFlushed = word & 1 == 1
-        failures = (word >> Self.failuresShift) & Self.mostFailures
-        isNameInDoubt = word & Self.nameBit != 0
-        // While a file takes another's place nothing counts, and who does that tells when it is done.
-        isNameUntold = word & (Self.untoldBit | Self.voidBit) != 0
+        failures = (word >> 4) & Self.mostFailures
+        nameDoubt = NameDoubt(rawValue: (word >> 2) & 3) ?? .flushFailed
     }
 
-    init(
-        generation: Generation,
-        isFlushed: Bool,
-        failures: UInt64 = 0,
-        isNameInDoubt: Bool = false,
-        isNameUntold: Bool = false
-    ) {
+    init(generation: Generation, isFlushed: Bool, failures: UInt64 = 0, nameDoubt: NameDoubt = .none) {
         self.generation = generation
         self.isFlushed = isFlushed
         self.failures = failures
-        self.isNameInDoubt = isNameInDoubt
-        self.isNameUntold = isNameUntold
+        self.nameDoubt = nameDoubt
     }
 
     /// What stands in the word, also if it does not count any more: no later state may have the same word.
     static func last(in word: UInt64) -> PublishedState { PublishedState(anyWord: word) }
 
-    /// The word in which nothing counts any more.
-    static func void(_ word: UInt64) -> UInt64 { word | voidBit }
+    /// The word in which nothing counts any more, while another file is given the name.
+    static func void(_ word: UInt64) -> UInt64 {
+        var last = last(in: word)
+        last.nameDoubt = last.nameDoubt.or(.flusherDied)
+        return last.word | voidBit
+    }
 
-    /// The word in which the file and its name are in doubt besides.
-    static func doubted(_ word: UInt64) -> UInt64 { (word == 0 ? void(word) : word) | nameBit }
+    /// The word while the file's name is being flushed.
+    static func flushingName(_ word: UInt64) -> UInt64 {
+        if word == 0 || word & voidBit != 0 { return void(word) }
+        var last = last(in: word)
+        last.nameDoubt = last.nameDoubt.or(.flusherDied)
+        return last.word
+    }
+
+    /// The word after a failed flush of the file or of its name.
+    static func doubted(_ word: UInt64) -> UInt64 {
+        var last = last(in: word)
+        last.nameDoubt = .flushFailed
+        return last.word | (word == 0 ? voidBit : word & voidBit)
+    }
 
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.
     var word: UInt64 {
         guard generation.value >> (64 - Self.shift) == 0 else { return 0 }
-        let name = (isNameInDoubt ? Self.nameBit : 0) | (isNameUntold ? Self.untoldBit : 0)
-        let failures = min(failures, Self.mostFailures) << Self.failuresShift
-        return generation.value << Self.shift | failures | name | (isFlushed ? 1 : 0)
+        let flags = (isFlushed ? 1 : 0) | nameDoubt.rawValue << 2
+        return generation.value << Self.shift | min(failures, Self.mostFailures) << 4 | flags
     }
 
     /// The same after one more failed save.

@@ -21,7 +21,7 @@ extension SlotEngine {
                 continue
             }
             let word = sidecar.published
-            if let published = PublishedState(word: word), published.isFlushed || !durable {
+            if let published = PublishedState(word: word), published.isDurable || !durable {
                 let generation = published.generation
                 let content = try read(generation.slot, of: file, operation)
                 if case .tooLarge(generation, let error) = content { throw error }

@@ -74,10 +74,11 @@ extension SlotEngine {
         }
         let slots = SlotFileHeader(store: header.store, room: room, first: header.generation)
         let commit = try replace(target, by: payload, header, as: .slots(slots), lock, request)
+        let nameDoubt = PublishedState.NameDoubt(commit.directorySyncError)
         let published = PublishedState(
             generation: header.generation,
-            isFlushed: commit.durability == .powerLoss,
-            isNameInDoubt: commit.directorySyncError?.isFailedFlush ?? false
+            isFlushed: commit.durability == .powerLoss || nameDoubt == .flushFailed,
+            nameDoubt: nameDoubt
         )
         lock.publish(published.word)
         noteSuccess()
@@ -107,9 +108,10 @@ extension SlotEngine {
                 // The old file is in place.
                 lock.publish(word)
             } else if case .slots = image {
-                let isNameInDoubt = error.cause?.isFailedFlush ?? false
+                let doubt = PublishedState.NameDoubt(error.cause)
+                let isFlushed = doubt == .flushFailed
                 lock.publish(
-                    PublishedState(generation: header.generation, isFlushed: false, isNameInDoubt: isNameInDoubt).word
+                    PublishedState(generation: header.generation, isFlushed: isFlushed, nameDoubt: doubt).word
                 )
             }
             throw error

@@ -36,8 +36,9 @@ extension SlotEngine {
         guard let newest = survey.newest else { throw nothingSound(survey, operation) }
         let problem = survey.problem(operation, path: path)
         let word = lock.published
-        let published = PublishedState(word: word)
         let last = PublishedState.last(in: word)
+        if flushing, !operation.isSave, last.nameDoubt == .flushFailed { throw notNamed(nil, operation) }
+        let published = PublishedState(word: word)
         let generation = newest.header.generation
         // What could not be read may be read the next time, so nothing later is made of the older state. And if a published
         // state is damaged, this is the one before. If both slots are sound all the same, somebody has put another file here,
@@ -45,29 +46,28 @@ extension SlotEngine {
         if let problem, published?.generation != generation,
             problem.code != .corrupt || published.map({ generation < $0.generation }) ?? false
         {
-            let known = published ?? PublishedState(generation: generation, isFlushed: false)
             if flushing, !operation.isSave {
                 let settled = try settle(newest, file, lock, operation, rewriting: false)
-                if settled.nameError != nil || last.isNameInDoubt { throw notNamed(settled, operation) }
+                if let error = settled.nameError { throw notNamed(error, operation) }
             }
+            let known = published ?? PublishedState(generation: generation, isFlushed: false)
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
         }
         if let published, generation == published.generation, published.isFlushed || !flushing {
             return RecoveredState(state: newest, published: published)
         }
         let settled = try settle(newest, file, lock, operation, rewriting: published != nil)
-        let isNameInDoubt = PublishedState.last(in: lock.published).isNameInDoubt
+        let nameDoubt = last.nameDoubt.or(PublishedState.NameDoubt(settled.nameError))
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
-            isFlushed: settled.isWritten && settled.nameError == nil && !isNameInDoubt,
+            isFlushed: settled.isWritten && (settled.nameError == nil || nameDoubt == .flushFailed),
             failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures,
-            isNameInDoubt: isNameInDoubt,
-            isNameUntold: last.isNameUntold
+            nameDoubt: nameDoubt
         ).behind(last)
         lock.publish(found.word)
-        // A save tries it once more or makes a new file, and reports it.
-        if flushing, !operation.isSave, settled.nameError != nil || isNameInDoubt { throw notNamed(settled, operation) }
+        // A save tries it once more, or makes a new file, and reports it.
+        if flushing, !operation.isSave, let error = settled.nameError { throw notNamed(error, operation) }
         return RecoveredState(state: newest, rejected: published == nil ? problem : nil, published: found)
     }
 
@@ -118,9 +118,7 @@ extension SlotEngine {
             if operation.isSave { noteFailure(error) }
             throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
         }
-        let nameError = nameError()
-        if nameError?.isFailedFlush ?? false { lock.publish(PublishedState.doubted(lock.published)) }
-        return Settled(isWritten: isWritten, nameError: nameError)
+        return Settled(isWritten: isWritten, nameError: nameError(lock))
     }
 
     private struct Settled {
@@ -131,17 +129,23 @@ extension SlotEngine {
     }
 
     /// After one failed flush another might succeed and do nothing.
-    private func notNamed(_ settled: Settled, _ operation: StateError.Operation) -> StateError {
+    private func notNamed(_ error: SystemError?, _ operation: StateError.Operation) -> StateError {
         let detail = "a flush of it or of its name has failed, which the next durable save mends"
-        return StateError(.notDurable, operation, path: path, cause: settled.nameError, detail: detail)
+        return StateError(.notDurable, operation, path: path, cause: error, detail: detail)
     }
 
-    /// Why the directory could not be flushed; nil if it was.
-    func nameError() -> SystemError? {
+    /// Flushes the directory; why that failed, if it did.
+    ///
+    /// Who dies in it leaves the name in doubt.
+    func nameError(_ lock: borrowing TwoSlotSidecar.Lock) -> SystemError? {
+        let word = lock.published
+        lock.publish(PublishedState.flushingName(word))
         do throws(SystemError) {
             try flushName()
+            lock.publish(word)
             return nil
         } catch {
+            lock.publish(error.isFailedFlush ? PublishedState.doubted(word) : word)
             return error
         }
     }

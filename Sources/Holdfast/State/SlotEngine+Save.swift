@@ -125,7 +125,7 @@ extension SlotEngine {
         precondition(header.generation.slot != base.header.generation.slot, "the newest state must stay")
         let flushes = request.durability == .powerLoss
         if max(payload.count, options.capacity ?? 0) > Int(file.header.capacity)
-            || flushes && (base.published.isNameInDoubt || base.published.isNameUntold)
+            || flushes && base.published.nameDoubt != .none
         {
             return try remake(payload, header, base, file, lock, request)
         }
@@ -156,12 +156,12 @@ extension SlotEngine {
                 )
             }
         }
-        let nameError = flushes && !base.published.isFlushed ? self.nameError() : nil
+        let nameError = flushes && !base.published.isFlushed ? self.nameError(lock) : nil
+        let nameDoubt = base.published.nameDoubt.or(PublishedState.NameDoubt(nameError))
         let published = PublishedState(
             generation: header.generation,
-            isFlushed: flushes && nameError == nil,
-            isNameInDoubt: base.published.isNameInDoubt || nameError?.isFailedFlush ?? false,
-            isNameUntold: base.published.isNameUntold
+            isFlushed: flushes && (nameError == nil || nameDoubt == .flushFailed),
+            nameDoubt: nameDoubt
         )
         lock.publish(published.word)
         remember(published.word, header)

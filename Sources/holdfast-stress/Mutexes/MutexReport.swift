@@ -5,57 +5,29 @@
 /// The outcome of one run.
 struct MutexReport {
     let settings: MutexSettings
-    let length: Duration
-    let kills: UInt64
-    /// Nobody got a mutex any more.
-    let stoodStill: Bool
-    /// SIGINT or the like, which ended the run early; 0 if none did.
-    let stopSignal: Int32
+    private(set) var outcome: RunOutcome
     let deaths: DeathTally
-    private let failures: [String]
-    private var counts: [Counter: UInt64] = [:]
     private var others: [MutexCounter: UInt64] = [:]
     /// Times from a death to the grant of one who was waiting then, in nanoseconds, sorted.
     private let measurements: [UInt64]
     /// Increments of what was guarded that no live holder has made.
     private let surplus: UInt64
 
-    init(
-        settings: MutexSettings,
-        length: Duration,
-        kills: UInt64,
-        stoodStill: Bool,
-        failures: [String],
-        stopSignal: Int32,
-        deaths: DeathTally,
-        _ page: MutexPage
-    ) {
+    init(settings: MutexSettings, _ outcome: RunOutcome, _ deaths: DeathTally, _ page: MutexPage) {
         self.settings = settings
-        self.length = length
-        self.kills = kills
-        self.stoodStill = stoodStill
-        self.failures = failures
-        self.stopSignal = stopSignal
+        self.outcome = outcome
         self.deaths = deaths
-        for counter in Counter.allCases { counts[counter] = page[counter].load() }
         for counter in MutexCounter.allCases { others[counter] = page[counter].load() }
         let count = min(Int(page[.measurements].load()), MutexPage.capacity)
         measurements = (0..<count).map { page.measurement($0).load() }.sorted()
         // A holder counts its increment after it has made it, so less than the sum means that one was overwritten.
         let increments = (0..<settings.crowd.contenders).reduce(0) { $0 + page.increments(of: $1).load() }
         let guarded = (0..<settings.crowd.mutexes).reduce(0) { $0 + page.guarded(by: $1).load() }
-        if increments > guarded { counts[.lostUpdates, default: 0] += increments - guarded }
+        if increments > guarded { self.outcome.counts[.lostUpdates, default: 0] += increments - guarded }
         surplus = guarded > increments ? guarded - increments : 0
     }
 
-    subscript(_ counter: Counter) -> UInt64 { counts[counter] ?? 0 }
     subscript(_ counter: MutexCounter) -> UInt64 { others[counter] ?? 0 }
-
-    /// Acquisitions per second.
-    var rate: Double {
-        let seconds = length / .seconds(1)
-        return seconds > 0 ? Double(self[.acquisitions]) / seconds : 0
-    }
 
     /// The time from a death to the grant of one who was waiting, in milliseconds, of which this share of all is not longer.
     func latency(_ share: Double) -> Double {
@@ -65,13 +37,12 @@ struct MutexReport {
 
     var longestWait: Double { Double(self[.longestWait]) / 1e6 }
 
-    /// What is wrong, in words; empty if the run is good.
     var problems: [String] {
-        if settings.limits.expectsOverlaps {
-            return self[.overlaps] > 0 ? failures : failures + ["no overlap was found in a mutex that has them"]
+        var problems = outcome.failures
+        if outcome.limits.expectsOverlaps {
+            return self[.overlaps] > 0 ? problems : problems + ["no overlap was found in a mutex that has them"]
         }
-        var problems = failures
-        if stoodStill { problems.append("a standstill: nobody got a mutex any more") }
+        if outcome.stoodStill { problems.append("a standstill: nobody got a mutex any more") }
         func require(_ count: UInt64, _ what: String, atMost limit: UInt64 = 0) {
             if count > limit { problems.append("\(count) \(what)\(limit > 0 ? ", of which \(limit) can be" : "")") }
         }
@@ -92,30 +63,23 @@ struct MutexReport {
         if self[.acquisitions] == 0 { problems.append("no acquisition at all") }
         return problems
     }
-
-    var isGood: Bool { problems.isEmpty && stopSignal == 0 }
 }
 
 extension MutexReport: StressReport {
-    private static let columns: [Column] = [
+    static let columns: [Column] = [
         Column("mutex", 8), Column("acquisitions", 13), Column("overlaps", 10), Column("lost", 6),
         Column("killed", 8), Column("recovered", 11), Column("missed", 8), Column("false", 7),
         Column("tokens back", 13), Column("renewed", 9), Column("errors", 8), Column("per second", 12), Column("", 0),
     ]
 
-    static var heading: String { columns.row(columns.map(\.title)) }
-
-    /// A line of the table, and what belongs to it.
     var lines: String {
-        let verdict =
-            stopSignal != 0 ? "stopped" : !isGood ? "BAD" : settings.limits.expectsOverlaps ? "caught" : "good"
         let cells: [Any] = [
-            settings.kind.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], kills, self[.abandoned],
-            self[.missedAbandoned], self[.falseAbandoned], self[.tokenRegressions], self[.renewals], self[.errors],
-            Int(rate), verdict,
+            settings.kind.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], outcome.kills,
+            self[.abandoned], self[.missedAbandoned], self[.falseAbandoned], self[.tokenRegressions], self[.renewals],
+            self[.errors], rate, verdict,
         ]
         let line = Self.columns.row(cells.map { "\($0)" })
-        if settings.limits.expectsOverlaps { return line }
+        if outcome.limits.expectsOverlaps { return line }
         func list(_ tally: [Phase: UInt64]) -> String {
             Phase.allCases.compactMap { phase in tally[phase].map { "\(phase) \($0)" } }.joined(separator: ", ")
         }
@@ -133,29 +97,27 @@ extension MutexReport: StressReport {
 
     private func milliseconds(_ value: Double) -> String { "\((value * 100).rounded() / 100) ms" }
 
-    /// One JSON object, on one line.
-    var json: String {
+    var fields: [String] {
         func object(_ tally: [Phase: UInt64]) -> String {
             "{\(Phase.allCases.map { "\"\($0)\":\(tally[$0] ?? 0)" }.joined(separator: ","))}"
         }
         var fields = [
             "\"mutex\":\"\(settings.kind.rawValue)\"", "\"processes\":\(settings.crowd.processes)",
             "\"threads\":\(settings.crowd.threads)", "\"tasks\":\(settings.crowd.tasks)",
-            "\"seconds\":\(length / .seconds(1))", "\"perSecond\":\(Int(rate))", "\"killed\":\(kills)",
+            "\"seconds\":\(outcome.length / .seconds(1))", "\"perSecond\":\(rate)", "\"killed\":\(outcome.kills)",
         ]
         let counters: [Counter] = [
             .acquisitions, .overlaps, .lostUpdates, .undecided, .tokenRegressions, .abandoned, .missedAbandoned,
             .falseAbandoned, .errors, .busy,
         ]
         fields += counters.map { "\"\($0)\":\(self[$0])" }
-        fields += [
+        return fields + [
             "\"unknownDead\":\(self[.unknownDead])", "\"renewals\":\(self[.renewals])", "\"surplus\":\(surplus)",
             "\"chosen\":\(object(deaths.chosen))", "\"contenders\":\(object(deaths.contenders))",
             "\"stops\":\(deaths.stops)", "\"stopsInside\":\(deaths.stopsInside)",
             "\"deathToGrantMedian\":\(latency(0.5))", "\"deathToGrantP99\":\(latency(0.99))",
-            "\"deathToGrantLongest\":\(latency(1))", "\"longestWait\":\(longestWait)", "\"stoodStill\":\(stoodStill)",
-            "\"problems\":\(jsonArray(problems))", "\"good\":\(isGood)",
+            "\"deathToGrantLongest\":\(latency(1))", "\"longestWait\":\(longestWait)",
+            "\"stoodStill\":\(outcome.stoodStill)",
         ]
-        return "{\(fields.joined(separator: ","))}"
     }
 }

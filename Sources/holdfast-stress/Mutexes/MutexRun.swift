@@ -7,10 +7,8 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// One run: which mutex, how hard, how long.
-struct MutexSettings {
+struct MutexSettings: StressSettings {
     var kind: MutexKind
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     var crowd: MutexCrowd
     /// The longest pause in microseconds.
@@ -23,31 +21,16 @@ struct MutexSettings {
 }
 
 extension MutexSettings {
-    /// Runs it and reports.
-    func run() throws -> MutexReport {
-        try RunDirectory.with(in: parent, run)
-    }
-
-    private func run(in directory: RunDirectory) throws -> MutexReport {
+    func run(in directory: RunDirectory) throws -> MutexReport {
         let page = MutexPage(
             page: try SharedPage(making: directory.page, lines: MutexPage.lines(crowd)),
             crowd: crowd
         )
         var supervisor = try Supervisor(MutexRun(settings: self, directory: directory, mutexes: page))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
+        supervisor.supervise()
         // After a standstill it would be one more.
-        if !kind.isUnsound, !supervisor.stoodStill { failures += takeEachOnce(directory, page) }
-        return MutexReport(
-            settings: self,
-            length: length,
-            kills: supervisor.kills,
-            stoodStill: supervisor.stoodStill,
-            failures: failures,
-            stopSignal: hfs_stop_signal(),
-            deaths: supervisor.run.deaths,
-            page
-        )
+        let failures = kind.isUnsound || supervisor.stoodStill ? [] : takeEachOnce(directory, page)
+        return MutexReport(settings: self, supervisor.outcome(failures), supervisor.run.deaths, page)
     }
 
     /// The last holders may have died: the mutexes are to be had, with a report of that.
@@ -101,18 +84,9 @@ struct MutexRun: SupervisedRun {
     var limits: RunLimits { settings.limits }
     var page: SharedPage { mutexes.page }
 
-    func arguments(of worker: WorkerID) -> [String] {
+    func orders(for worker: WorkerID) -> WorkerOrders {
         mutexes.moment(of: worker).store(0)
-        return MutexPlan(
-            kind: settings.kind,
-            pagePath: directory.page,
-            arenaPath: directory.arena,
-            crowd: settings.crowd,
-            worker: worker,
-            seed: settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation,
-            pause: settings.pause,
-            longestStop: settings.longestStop
-        ).arguments
+        return .mutex(WorkerPlan(settings: settings, directory: directory, worker: worker))
     }
 
     mutating func bury(_ worker: WorkerID) {

@@ -13,7 +13,7 @@ final class MutexWorker: Sendable {
     /// The time in which an arena is opened, in microseconds, and a little more.
     private static let timeToOpen: UInt64 = 400
 
-    private let plan: MutexPlan
+    private let plan: WorkerPlan<MutexSettings>
     private let page: MutexPage
     private let chance: Chance
     private let mutexes: [any StressedMutex]
@@ -21,22 +21,14 @@ final class MutexWorker: Sendable {
     private let fate: Fate
     private let ended = Atomic(0)
 
-    /// The whole of a worker process.
-    static func main(_ arguments: [String]) -> Never {
-        Worker.main {
-            guard let plan = MutexPlan(arguments) else { return nil }
-            return { try MutexWorker(plan).run() }
-        }
-    }
-
-    private init(_ plan: MutexPlan) throws {
+    init(_ plan: WorkerPlan<MutexSettings>) throws {
         self.plan = plan
-        page = try MutexPage(page: SharedPage(opening: plan.pagePath), crowd: plan.crowd)
-        let chance = Chance(seed: plan.seed, longestPause: plan.pause)
+        page = try MutexPage(page: SharedPage(opening: plan.directory.page), crowd: plan.settings.crowd)
+        let chance = Chance(seed: plan.seed, longestPause: plan.settings.pause)
         self.chance = chance
         let fates: [Phase] = [.idle, .opening, .acquiring, .renewing, .inside, .inside, .releasing]
         let phase = fates[Int(chance.below(UInt64(fates.count)))]
-        let isAtEnd = plan.kind == .arena && phase == .inside && chance.happens(500)
+        let isAtEnd = plan.settings.kind == .arena && phase == .inside && chance.happens(500)
         fate = Fate(phase: phase, turns: 1 + chance.below(100), isAtEnd: isAtEnd)
         unsafe hfs_prepare_death(page.moment(of: plan.worker).pointer)
 
@@ -46,29 +38,29 @@ final class MutexWorker: Sendable {
             page.chosen(plan.worker.slot).store(Phase.opening.rawValue)
             hfs_die_in(Int64(1 + chance.below(Self.timeToOpen)))
         }
-        let arena = try MutexArena(plan.arenaPath, count: plan.crowd.mutexes)
+        let arena = try MutexArena(plan.directory.arena, count: page.crowd.mutexes)
         hfs_die_in(0)
         page.chosen(plan.worker.slot).store(Phase.idle.rawValue)
         first.store(Phase.idle.rawValue)
 
-        let words = try ArenaWords(plan.arenaPath, count: plan.crowd.mutexes)
-        switch plan.kind {
+        let words = try ArenaWords(plan.directory.arena, count: page.crowd.mutexes)
+        switch plan.settings.kind {
         case .arena:
             self.words = words
-            mutexes = (0..<plan.crowd.mutexes).map { ArenaMutex(mutex: arena[$0]) }
+            mutexes = (0..<page.crowd.mutexes).map { ArenaMutex(mutex: arena[$0]) }
         case .steal:
             self.words = nil
             let owner = MutexWord.owner(slot: plan.worker.slot, generation: UInt32(plan.worker.incarnation))
-            mutexes = (0..<plan.crowd.mutexes).map { StealingMutex(word: words[$0], owner: owner) }
+            mutexes = (0..<page.crowd.mutexes).map { StealingMutex(word: words[$0], owner: owner) }
         }
     }
 
-    private func run() throws {
+    /// Contends until the supervisor says stop.
+    func run() throws {
         // Only a thread can count its instructions.
-        let fated = Int(
-            chance.below(UInt64(fate.phase == .inside ? plan.crowd.contendersPerProcess : plan.crowd.threads))
-        )
-        for index in 0..<plan.crowd.contendersPerProcess {
+        let crowd = page.crowd
+        let fated = Int(chance.below(UInt64(fate.phase == .inside ? crowd.contendersPerProcess : crowd.threads)))
+        for index in 0..<crowd.contendersPerProcess {
             let contender = ArenaContender(
                 page,
                 plan.worker,
@@ -77,11 +69,11 @@ final class MutexWorker: Sendable {
                 mutexes,
                 words,
                 index == fated ? fate : Fate(),
-                longestStop: index < plan.crowd.threads ? plan.longestStop : 0
+                longestStop: index < crowd.threads ? plan.settings.longestStop : 0
             )
-            if index < plan.crowd.threads { try runInThread(contender) } else { startTask(contender) }
+            if index < crowd.threads { try runInThread(contender) } else { startTask(contender) }
         }
-        while ended.load(ordering: .acquiring) < plan.crowd.contendersPerProcess { hfs_sleep(1_000_000) }
+        while ended.load(ordering: .acquiring) < crowd.contendersPerProcess { hfs_sleep(1_000_000) }
     }
 
     private func runInThread(_ contender: ArenaContender) throws(SystemError) {

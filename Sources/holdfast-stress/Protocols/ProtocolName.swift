@@ -6,7 +6,7 @@ internal import ArgumentParser
 internal import Holdfast
 
 /// The protocols that can be stressed.
-enum ProtocolName: String, CaseIterable, ExpressibleByArgument {
+enum ProtocolName: String, CaseIterable, Codable, ExpressibleByArgument {
     /// Known bad: stale locks are renamed away by whoever read a dead PID.
     case seed
     /// Known bad: the same, with a second look after the rename.
@@ -59,17 +59,17 @@ extension ProtocolName {
     ///
     /// `chance` is where its pauses come from; `plan` says how hard it is stressed.
     func contender(
-        _ plan: WorkerPlan,
+        _ plan: WorkerPlan<RunSettings>,
         chance: Chance,
         page: SharedPage
     ) throws -> any Contender {
         // Known-bad and foreign protocols do not survive a death in each of their calls, and do not promise to.
-        var fileSystem = StressedFileSystem(chance: chance, hasUnnamedFiles: plan.hasUnnamedFiles)
-        let safe = try Directory(plan.lockDirectory, on: fileSystem)
-        fileSystem.deaths = plan.deathsInCalls
-        let deadly = try Directory(plan.lockDirectory, on: fileSystem)
+        var fileSystem = StressedFileSystem(chance: chance, hasUnnamedFiles: plan.settings.hasUnnamedFiles)
+        let safe = try Directory(plan.directory.locks, on: fileSystem)
+        fileSystem.deaths = plan.settings.deathsInCalls
+        let deadly = try Directory(plan.directory.locks, on: fileSystem)
         fileSystem.isSlow = true
-        let slow = try Directory(plan.lockDirectory, on: fileSystem)
+        let slow = try Directory(plan.directory.locks, on: fileSystem)
         guard let name = FileName(Self.lockName) else { preconditionFailure("a constant") }
         let cleaner = Cleaner(directory: slow, name: name, page: page)
         func legacyOwner(locksFile: Bool) -> LegacyOwner {
@@ -87,7 +87,7 @@ extension ProtocolName {
         case .flock: return KernelLock(directory: safe, name: name)
         case .clean: return legacyOwner(locksFile: false)
         case .cleanFlock: return legacyOwner(locksFile: true)
-        case .takeover: return plan.slot % 2 == 1 ? legacyOwner(locksFile: false) : try pidFile()
+        case .takeover: return plan.worker.slot % 2 == 1 ? legacyOwner(locksFile: false) : try pidFile()
         case .pidFile: return try pidFile()
         case .lockFile: return try lockFile()
         case .lockFileOFD: return try lockFile(.openFileDescription)

@@ -6,42 +6,31 @@ internal import Holdfast
 internal import _HoldfastStressShims
 
 extension RunSettings {
-    /// Runs it, tidies up, and reports.
-    func run() throws -> RunReport {
-        try RunDirectory.with(in: parent, run)
-    }
-
-    private func run(in directory: RunDirectory) throws -> RunReport {
+    func run(in directory: RunDirectory) throws -> RunReport {
         let workers = limits.workers
         let page = try SharedPage(making: directory.page, lines: LocksPage.lines(slots: workers))
         let locks = LocksPage(page: page, slots: workers)
         var supervisor = try Supervisor(LockRun(settings: self, directory: directory, locks: locks))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
-        if let failure = try tidy(directory, page, dead: supervisor.lastDead) { failures.append(failure) }
-
-        var report = RunReport(settings: self, length: length, kills: supervisor.kills, failures: failures)
-        report.stoodStill = supervisor.stoodStill
-        for counter in Counter.allCases { report.counts[counter] = page[counter].load() }
+        supervisor.supervise()
+        var outcome = supervisor.outcome(try tidy(directory, page, dead: supervisor.lastDead))
         // A holder counts its increment after it has made it, so less than the sum means that one was overwritten.
         let increments = (0..<workers).reduce(0) { $0 + locks.increments(of: $1).load() }
         let guarded = page[.guarded].load()
-        if increments > guarded { report.counts[.lostUpdates, default: 0] += increments - guarded }
-        report.leftovers = try directory.leftovers(except: protocolName.expectedFiles)
-        report.stopSignal = hfs_stop_signal()
-        return report
+        if increments > guarded { outcome.counts[.lostUpdates, default: 0] += increments - guarded }
+        let leftovers = try directory.leftovers(except: protocolName.expectedFiles)
+        return RunReport(settings: self, outcome: outcome, leftovers: leftovers)
     }
 
     /// The last holder may have died: its lock is removed as any other stale one.
-    private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> String? {
-        var plan = plan(in: directory, WorkerID(slot: 0, incarnation: 0))
-        plan.deathsInCalls = 0
+    private func tidy(_ directory: RunDirectory, _ page: SharedPage, dead pid: Int32) throws -> [String] {
+        var plan = WorkerPlan(settings: self, directory: directory, worker: WorkerID(slot: 0, incarnation: 0))
+        plan.settings.deathsInCalls = 0
         let chance = Chance(seed: 0, longestPause: 0)
         let contender = try protocolName.contender(plan, chance: chance, page: page)
         do {
-            return try contender.tidy(dead: pid)
+            return try contender.tidy(dead: pid).map { [$0] } ?? []
         } catch {
-            return "at the end: \(error)"
+            return ["at the end: \(error)"]
         }
     }
 }
@@ -55,8 +44,8 @@ struct LockRun: SupervisedRun {
     var limits: RunLimits { settings.limits }
     var page: SharedPage { locks.page }
 
-    func arguments(of worker: WorkerID) -> [String] {
-        settings.plan(in: directory, worker).arguments
+    func orders(for worker: WorkerID) -> WorkerOrders {
+        .locks(WorkerPlan(settings: settings, directory: directory, worker: worker))
     }
 
     func bury(_ worker: WorkerID) {

@@ -7,7 +7,7 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// A fresh directory with the page of the run and a directory for the lock files.
-struct RunDirectory {
+struct RunDirectory: Codable {
     let path: String
 
     /// Makes it below `parent`, on the file system that shall be stressed.
@@ -19,6 +19,7 @@ struct RunDirectory {
     var page: String { "\(path)/page" }
     var locks: String { "\(path)/locks" }
     var arena: String { "\(locks)/stress.arena" }
+    var state: String { "\(locks)/state" }
 
     /// What is among the lock files.
     func leftovers(except expected: Set<String>) throws(SystemError) -> [String] {

@@ -3,47 +3,33 @@
 // A report as a line of a table, and as JSON.
 
 extension RunReport: StressReport {
-    private static let columns: [Column] = [
+    static let columns: [Column] = [
         Column("protocol", 16), Column("acquisitions", 13), Column("overlaps", 10), Column("lost", 7),
         Column("killed", 8), Column("reported", 10), Column("cleaned", 9), Column("displaced", 11),
         Column("tokens back", 13), Column("gone", 7), Column("errors", 8), Column("left", 6),
         Column("per second", 12), Column("", 0),
     ]
 
-    static var heading: String { columns.row(columns.map(\.title)) }
-
     var lines: String {
         let name = settings.protocolName
         let cells: [Any] = [
-            name.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], kills,
+            name.rawValue, self[.acquisitions], self[.overlaps], self[.lostUpdates], outcome.kills,
             name.reportsAbandoned ? "\(self[.abandoned])" : "-", self[.cleaned], self[.displaced],
             name.givesTokens ? "\(self[.tokenRegressions])" : "-", self[.missing], self[.errors], leftovers.count,
-            Int(rate), verdict,
+            rate, verdict == "caught" && outcome.stoodStill ? "caught, stood still" : verdict,
         ]
         return Self.columns.row(cells.map { "\($0)" })
     }
 
-    private var verdict: String {
-        if stopSignal != 0 { return "stopped" }
-        if !isGood { return "BAD" }
-        if !settings.limits.expectsOverlaps { return "good" }
-        return stoodStill ? "caught, stood still" : "caught"
-    }
-
-    /// One JSON object, on one line.
-    var json: String {
+    var fields: [String] {
         var fields = [
-            "\"protocol\":\"\(settings.protocolName.rawValue)\"", "\"workers\":\(settings.limits.workers)",
-            "\"seconds\":\(length / .seconds(1))", "\"perSecond\":\(Int(rate))", "\"killed\":\(kills)",
+            "\"protocol\":\"\(settings.protocolName.rawValue)\"", "\"workers\":\(outcome.limits.workers)",
+            "\"seconds\":\(outcome.length / .seconds(1))", "\"perSecond\":\(rate)", "\"killed\":\(outcome.kills)",
         ]
         for counter in Counter.allCases where !counter.isBookkeeping {
             fields.append("\"\(counter)\":\(self[counter])")
         }
-        fields.append("\"stoodStill\":\(stoodStill)")
-        fields.append("\"leftovers\":\(jsonArray(leftovers))")
-        fields.append("\"problems\":\(jsonArray(problems))")
-        fields.append("\"good\":\(isGood)")
-        return "{\(fields.joined(separator: ","))}"
+        return fields + ["\"stoodStill\":\(outcome.stoodStill)", "\"leftovers\":\(jsonArray(leftovers))"]
     }
 }
 

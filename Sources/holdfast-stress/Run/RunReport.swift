@@ -4,32 +4,16 @@
 
 /// The outcome of one run.
 struct RunReport {
-    var settings: RunSettings
-    var length: Duration
-    var kills: UInt64
-    var failures: [String]
-    var counts: [Counter: UInt64] = [:]
-    var leftovers: [String] = []
-    /// Nobody got the lock any more.
-    var stoodStill = false
-    /// SIGINT or the like, which ended the run early; 0 if none did.
-    var stopSignal: Int32 = 0
+    let settings: RunSettings
+    let outcome: RunOutcome
+    let leftovers: [String]
 
-    subscript(_ counter: Counter) -> UInt64 { counts[counter] ?? 0 }
-
-    /// Acquisitions per second.
-    var rate: Double {
-        let seconds = length / .seconds(1)
-        return seconds > 0 ? Double(self[.acquisitions]) / seconds : 0
-    }
-
-    /// What is wrong, in words; empty if the run is good.
     var problems: [String] {
-        if settings.limits.expectsOverlaps {
-            return self[.overlaps] > 0 ? failures : failures + ["no overlap was found in a protocol that has them"]
+        var problems = outcome.failures
+        if outcome.limits.expectsOverlaps {
+            return self[.overlaps] > 0 ? problems : problems + ["no overlap was found in a protocol that has them"]
         }
-        var problems = failures
-        if stoodStill { problems.append("a standstill: nobody got the lock any more") }
+        if outcome.stoodStill { problems.append("a standstill: nobody got the lock any more") }
         func require(_ counter: Counter, _ what: String) {
             if self[counter] > 0 { problems.append("\(self[counter]) \(what)") }
         }
@@ -48,6 +32,4 @@ struct RunReport {
         }
         return problems
     }
-
-    var isGood: Bool { problems.isEmpty && stopSignal == 0 }
 }

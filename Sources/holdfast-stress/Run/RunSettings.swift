@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One run: which protocol, how hard, how long.
-struct RunSettings {
+struct RunSettings: StressSettings {
     var protocolName: ProtocolName
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     /// The longest pause in microseconds.
     var pause: UInt64
@@ -15,23 +13,4 @@ struct RunSettings {
     /// Whether the file system has O_TMPFILE, or is to look as if it had not.
     var hasUnnamedFiles: Bool
     var seed: UInt64
-}
-
-extension RunSettings {
-    /// The orders of one worker.
-    func plan(in directory: RunDirectory, _ worker: WorkerID) -> WorkerPlan {
-        WorkerPlan(
-            protocolName: protocolName,
-            pagePath: directory.page,
-            lockDirectory: directory.locks,
-            slot: worker.slot,
-            slots: limits.workers,
-            incarnation: worker.incarnation,
-            seed: seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation,
-            pause: pause,
-            deaths: deaths,
-            deathsInCalls: deathsInCalls,
-            hasUnnamedFiles: hasUnnamedFiles
-        )
-    }
 }

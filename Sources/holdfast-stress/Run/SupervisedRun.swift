@@ -3,7 +3,7 @@
 // What the supervisor has to know of a run, whatever is stressed in it.
 
 /// How many workers contend, and when that is over.
-struct RunLimits {
+struct RunLimits: Codable {
     var workers: Int
     /// Ends the run; nil for no such limit.
     var acquisitions: UInt64?
@@ -16,18 +16,26 @@ struct RunLimits {
 }
 
 /// One process among the workers.
-struct WorkerID: Hashable {
+struct WorkerID: Hashable, Codable {
     var slot: Int
     /// Which process of its slot, from 1.
     var incarnation: UInt64
+}
+
+/// One run: what is stressed, how hard, how long.
+protocol StressSettings: Codable, Sendable {
+    associatedtype Report: StressReport
+    var seed: UInt64 { get }
+    /// Runs it, tidies up, and reports.
+    func run(in directory: RunDirectory) throws -> Report
 }
 
 /// A run, as its supervisor sees it.
 protocol SupervisedRun {
     var limits: RunLimits { get }
     var page: SharedPage { get }
-    /// The arguments of a worker that is about to be started.
-    mutating func arguments(of worker: WorkerID) -> [String]
+    /// What a worker that is about to be started has to do.
+    mutating func orders(for worker: WorkerID) -> WorkerOrders
     /// Says in the page that a worker has been reaped, before anything else is done.
     mutating func bury(_ worker: WorkerID)
     /// What else befalls the workers, which are given with their PIDs. Returns how many nanoseconds there is peace then.

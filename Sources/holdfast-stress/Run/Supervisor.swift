@@ -21,10 +21,11 @@ struct Supervisor<Run: SupervisedRun> {
     private let parent = getppid()
     private let lifeline: (read: Int32, write: Int32)
     private var children: [Int32: WorkerID] = [:]
-    private(set) var kills: UInt64 = 0
+    private var length = Duration.zero
+    private var kills: UInt64 = 0
     /// The PID of the worker that was reaped last.
     private(set) var lastDead: Int32 = 0
-    private(set) var failures: [String] = []
+    private var failures: [String] = []
     /// Whether the run was ended because nobody got the lock any more.
     private(set) var stoodStill = false
 
@@ -40,9 +41,7 @@ struct Supervisor<Run: SupervisedRun> {
     }
 
     /// Runs until the limits are met, then until every worker has ended.
-    ///
-    /// Returns how long the first part took.
-    mutating func supervise() -> Duration {
+    mutating func supervise() {
         let start = ContinuousClock.now
         for slot in 0..<limits.workers { launch(WorkerID(slot: slot, incarnation: 1)) }
         var progress = (count: 0 as UInt64, at: start)
@@ -58,9 +57,21 @@ struct Supervisor<Run: SupervisedRun> {
                 stoodStill = true
             }
         }
-        let length = ContinuousClock.now - start
+        length = ContinuousClock.now - start
         end()
-        return length
+    }
+
+    /// What there is to say of the run, with what failed when it was tidied up.
+    func outcome(_ others: [String]) -> RunOutcome {
+        RunOutcome(
+            limits: limits,
+            length: length,
+            kills: kills,
+            stoodStill: stoodStill,
+            failures: failures + others,
+            stopSignal: hfs_stop_signal(),
+            counts: Dictionary(uniqueKeysWithValues: Counter.allCases.map { ($0, page[$0].load()) })
+        )
     }
 
     private func isOver(since start: ContinuousClock.Instant) -> Bool {
@@ -72,8 +83,8 @@ struct Supervisor<Run: SupervisedRun> {
     }
 
     private mutating func launch(_ worker: WorkerID) {
-        do throws(SystemError) {
-            let pid = try spawn(["holdfast-stress"] + run.arguments(of: worker))
+        do {
+            let pid = try spawn(["holdfast-stress"] + run.orders(for: worker).arguments())
             children[pid] = worker
         } catch {
             failures.append("cannot start a worker: \(error)")

@@ -11,52 +11,21 @@ struct Worker {
     /// Of 1000 holders, how many end after they have released.
     private static let departures: UInt64 = 100
 
-    private let plan: WorkerPlan
+    private let plan: WorkerPlan<RunSettings>
     private let page: SharedPage
     private let increments: SharedWord
     private let chance: Chance
     private let contender: any Contender
     private var occupancy: Occupancy
 
-    init(_ plan: WorkerPlan) throws {
+    init(_ plan: WorkerPlan<RunSettings>) throws {
         self.plan = plan
-        page = try SharedPage(opening: plan.pagePath)
-        chance = Chance(seed: plan.seed, longestPause: plan.pause)
-        let locks = LocksPage(page: page, slots: plan.slots)
-        increments = locks.increments(of: plan.slot)
-        occupancy = Occupancy(page, locks.occupancy, slot: plan.slot, incarnation: plan.incarnation)
-        contender = try plan.protocolName.contender(plan, chance: chance, page: page)
-    }
-
-    /// The whole of a worker process.
-    static func main(_ arguments: [String]) -> Never {
-        main {
-            guard let plan = WorkerPlan(arguments) else { return nil }
-            return {
-                var worker = try Worker(plan)
-                worker.run()
-            }
-        }
-    }
-
-    /// The whole of a worker process, of whichever kind; `body` is what it does, nil if its arguments are wrong.
-    static func main(_ body: () -> (() throws -> Void)?) -> Never {
-        guard let body = body() else {
-            complain("workers are started by the tool itself")
-            exit(64)
-        }
-        let error = hfs_end_with_parent()
-        guard error == 0 else {
-            complain("\(SystemError(call: "pthread_create", code: error))")
-            exit(71)
-        }
-        do {
-            try body()
-        } catch {
-            complain("worker: \(error)")
-            exit(71)
-        }
-        exit(0)
+        page = try SharedPage(opening: plan.directory.page)
+        chance = Chance(seed: plan.seed, longestPause: plan.settings.pause)
+        let locks = LocksPage(page: page, slots: plan.settings.limits.workers)
+        increments = locks.increments(of: plan.worker.slot)
+        occupancy = Occupancy(page, locks.occupancy, slot: plan.worker.slot, incarnation: plan.worker.incarnation)
+        contender = try plan.settings.protocolName.contender(plan, chance: chance, page: page)
     }
 
     /// Contends until the supervisor says stop.
@@ -75,7 +44,7 @@ struct Worker {
                 page[.missing].add()
             } catch {
                 // The first few tell what is wrong; thousands would hide it.
-                if page[.errors].add() <= 5 { complain("\(plan.protocolName.rawValue): \(error)") }
+                if page[.errors].add() <= 5 { complain("\(plan.settings.protocolName.rawValue): \(error)") }
             }
         }
     }
@@ -87,7 +56,7 @@ struct Worker {
         page[.acquisitions].add()
         occupancy.enter(shared: grant.isShared)
         if !grant.isShared { checkHandover(grant) }
-        let dies = chance.happens(plan.deaths)
+        let dies = chance.happens(plan.settings.deaths)
         let diesEarly = dies && chance.happens(500)
 
         let guarded = page[.guarded].load()
@@ -108,7 +77,7 @@ struct Worker {
     ///
     /// The words it compares with are written under the lock.
     private func checkHandover(_ grant: Grant) {
-        let name = plan.protocolName
+        let name = plan.settings.protocolName
         if name.givesTokens {
             let last = page[.lastToken].load()
             if let token = grant.token, token > last {
@@ -127,7 +96,7 @@ struct Worker {
             return
         }
         // One that dies in the calls of the lock has not yet, or no longer, written that it holds it.
-        let isTrue = UInt64(reported.pid) == predecessor || (plan.deathsInCalls > 0 && isDead(reported))
+        let isTrue = UInt64(reported.pid) == predecessor || (plan.settings.deathsInCalls > 0 && isDead(reported))
         page[isTrue ? .abandoned : .falseAbandoned].add()
     }
 

@@ -1,56 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the supervisor tells a worker: a line of arguments, because a worker is a fresh program and not a fork.
+// What the supervisor tells a worker: JSON in an argument, because a worker is a fresh program and not a fork.
+
+internal import FoundationEssentials
+internal import Holdfast
+internal import _HoldfastStressShims
 
 /// One worker's orders.
-struct WorkerPlan {
+struct WorkerPlan<Settings: StressSettings>: Codable, Sendable {
+    var settings: Settings
+    var directory: RunDirectory
+    var worker: WorkerID
+
+    var seed: UInt64 { settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation }
+}
+
+/// The orders of a worker of whichever kind.
+enum WorkerOrders: Codable {
+    case locks(WorkerPlan<RunSettings>)
+    case mutex(WorkerPlan<MutexSettings>)
+    case state(WorkerPlan<StateSettings>)
+
     /// The first argument of a worker, by which the program knows that it is one.
     static let verb = "worker"
 
-    var protocolName: ProtocolName
-    var pagePath: String
-    var lockDirectory: String
-    var slot: Int
-    var slots: Int
-    /// Which process of its slot, from 1.
-    var incarnation: UInt64
-    var seed: UInt64
-    /// The longest pause in microseconds.
-    var pause: UInt64
-    /// Of 1000 holders, how many die.
-    var deaths: UInt64
-    /// Of 1000 system calls of the protocol, before how many the process dies.
-    var deathsInCalls: UInt64
-    /// Whether the file system has O_TMPFILE, or is to look as if it had not.
-    var hasUnnamedFiles: Bool
-
-    var arguments: [String] {
-        [Self.verb, protocolName.rawValue, pagePath, lockDirectory]
-            + [
-                UInt64(slot), UInt64(slots), incarnation, seed, pause, deaths, deathsInCalls, hasUnnamedFiles ? 1 : 0,
-            ]
-            .map { "\($0)" }
+    func arguments() throws -> [String] {
+        [Self.verb, String(decoding: try JSONEncoder().encode(self), as: UTF8.self)]
     }
-}
 
-extension WorkerPlan {
-    /// Reads what ``arguments`` wrote; nil if it is something else.
-    init?(_ arguments: [String]) {
-        guard arguments.count == 12, arguments[0] == Self.verb, let name = ProtocolName(rawValue: arguments[1]) else {
-            return nil
+    /// The whole of a worker process, which was started with ``arguments()``.
+    static func carryOut(_ arguments: [String]) -> Never {
+        guard let orders = try? JSONDecoder().decode(WorkerOrders.self, from: Data((arguments.last ?? "").utf8)) else {
+            complain("workers are started by the tool itself")
+            exit(64)
         }
-        let numbers = arguments[4...].compactMap { UInt64($0) }
-        guard numbers.count == 8 else { return nil }
-        protocolName = name
-        pagePath = arguments[2]
-        lockDirectory = arguments[3]
-        slot = Int(numbers[0])
-        slots = Int(numbers[1])
-        incarnation = numbers[2]
-        seed = numbers[3]
-        pause = numbers[4]
-        deaths = numbers[5]
-        deathsInCalls = numbers[6]
-        hasUnnamedFiles = numbers[7] == 1
+        let error = hfs_end_with_parent()
+        guard error == 0 else {
+            complain("\(SystemError(call: "pthread_create", code: error))")
+            exit(71)
+        }
+        do {
+            try orders.carryOut()
+        } catch {
+            complain("worker: \(error)")
+            exit(71)
+        }
+        exit(0)
+    }
+
+    private func carryOut() throws {
+        switch self {
+        case .locks(let plan):
+            var worker = try Worker(plan)
+            worker.run()
+        case .mutex(let plan): try MutexWorker(plan).run()
+        case .state(let plan): try StateWorker(plan).run()
+        }
     }
 }

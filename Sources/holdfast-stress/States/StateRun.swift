@@ -7,37 +7,29 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// One run: which kind, how hard, how long.
-struct StateSettings {
+struct StateSettings: StressSettings {
     var kind: StateKind
-    /// Where the run's own directory is made.
-    var parent: String
     var limits: RunLimits
     var writers: Int
     /// The average time between two kills, in microseconds.
     var killInterval: UInt64
     var seed: UInt64
 
-    static func file(_ path: String, _ kind: StateKind) throws(StateError) -> StateFile<Tallies> {
-        try StateFile(path: path, codec: TalliesCodec(), options: StateOptions(strategy: kind.strategy))
+    func file(in directory: RunDirectory) throws(StateError) -> StateFile<Tallies> {
+        try StateFile(path: directory.state, codec: TalliesCodec(), options: StateOptions(strategy: kind.strategy))
     }
 }
 
 extension StateSettings {
-    /// Runs it and reports.
-    func run() throws -> StateReport {
-        try RunDirectory.with(in: parent, run)
-    }
-
-    private func run(in directory: RunDirectory) throws -> StateReport {
+    func run(in directory: RunDirectory) throws -> StateReport {
         let page = StatePage(page: try SharedPage(making: directory.page, lines: StatePage.lines(writers: writers)))
-        let path = "\(directory.locks)/state"
-        try Self.file(path, kind).save(Tallies(writers: writers))
-        var supervisor = try Supervisor(StateRun(settings: self, directory: directory, path: path, states: page))
-        let length = supervisor.supervise()
-        var failures = supervisor.failures
+        try file(in: directory).save(Tallies(writers: writers))
+        var supervisor = try Supervisor(StateRun(settings: self, directory: directory, states: page))
+        supervisor.supervise()
+        var failures: [String] = []
         do {
             // The last writers may have died: the state is sound, can be updated, and what they left is swept away.
-            let file = try Self.file(path, kind)
+            let file = try file(in: directory)
             try file.update(deadline: .now + .seconds(10)) { _ in }
             for (writer, count) in try file.load().counts.enumerated() {
                 let told = page.told(writer).load()
@@ -49,15 +41,7 @@ extension StateSettings {
         } catch {
             failures.append("at the end: \(error)")
         }
-        return StateReport(
-            settings: self,
-            length: length,
-            kills: supervisor.kills,
-            stoodStill: supervisor.stoodStill,
-            stopSignal: hfs_stop_signal(),
-            failures: failures,
-            page
-        )
+        return StateReport(settings: self, supervisor.outcome(failures), page)
     }
 }
 
@@ -65,15 +49,13 @@ extension StateSettings {
 struct StateRun: SupervisedRun {
     let settings: StateSettings
     let directory: RunDirectory
-    let path: String
     let states: StatePage
     private let chance: Chance
     private var nextKill = hf_monotonic()
 
-    init(settings: StateSettings, directory: RunDirectory, path: String, states: StatePage) {
+    init(settings: StateSettings, directory: RunDirectory, states: StatePage) {
         self.settings = settings
         self.directory = directory
-        self.path = path
         self.states = states
         chance = Chance(seed: settings.seed, longestPause: 0)
     }
@@ -81,15 +63,8 @@ struct StateRun: SupervisedRun {
     var limits: RunLimits { settings.limits }
     var page: SharedPage { states.page }
 
-    func arguments(of worker: WorkerID) -> [String] {
-        StatePlan(
-            kind: settings.kind,
-            pagePath: directory.page,
-            statePath: path,
-            writers: settings.writers,
-            worker: worker,
-            seed: settings.seed &+ UInt64(worker.slot) << 32 &+ worker.incarnation
-        ).arguments
+    func orders(for worker: WorkerID) -> WorkerOrders {
+        .state(WorkerPlan(settings: settings, directory: directory, worker: worker))
     }
 
     mutating func bury(_ worker: WorkerID) {}

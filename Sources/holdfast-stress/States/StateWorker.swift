@@ -9,27 +9,21 @@ struct StateWorker {
     /// Of 1000 updates of a kind that is converted, before how many, besides the first, it is converted.
     private static let conversions: UInt64 = 30
 
-    private let plan: StatePlan
+    private let plan: WorkerPlan<StateSettings>
     private let page: StatePage
     private let chance: Chance
     private let file: StateFile<Tallies>
 
-    /// The whole of a worker process.
-    static func main(_ arguments: [String]) -> Never {
-        Worker.main {
-            guard let plan = StatePlan(arguments) else { return nil }
-            return {
-                let worker = try StateWorker(plan)
-                if plan.worker.slot < plan.writers { try worker.write() } else { worker.read() }
-            }
-        }
+    init(_ plan: WorkerPlan<StateSettings>) throws {
+        self.plan = plan
+        page = StatePage(page: try SharedPage(opening: plan.directory.page))
+        chance = Chance(seed: plan.seed, longestPause: 100)
+        file = try plan.settings.file(in: plan.directory)
     }
 
-    private init(_ plan: StatePlan) throws {
-        self.plan = plan
-        page = StatePage(page: try SharedPage(opening: plan.pagePath))
-        chance = Chance(seed: plan.seed, longestPause: 100)
-        file = try StateSettings.file(plan.statePath, plan.kind)
+    /// Writes, or reads, until the supervisor says stop.
+    func run() throws {
+        if plan.worker.slot < plan.settings.writers { try write() } else { read() }
     }
 
     private var isOver: Bool { page[.stop].load() != 0 }
@@ -47,7 +41,7 @@ struct StateWorker {
         var isFirst = true
         while !isOver {
             do {
-                if plan.kind == .converted, isFirst || chance.happens(Self.conversions) {
+                if plan.settings.kind == .converted, isFirst || chance.happens(Self.conversions) {
                     let strategy: StateStrategy = chance.happens(500) ? .twoSlot : .replace
                     if try file.convert(to: strategy) != nil { page[.conversions].add() }
                 }
@@ -63,7 +57,7 @@ struct StateWorker {
     private func update(_ slot: Int, _ told: SharedWord) throws {
         // Most without a flush, which would be all that a run does.
         let durability: Durability = chance.happens(100) ? .powerLoss : .processCrash
-        if plan.kind == .unlocked {
+        if plan.settings.kind == .unlocked {
             var value = try file.load()
             check(value.counts[slot], isAtLeast: told.load(), atMost: told.load())
             value.counts[slot] += 1
@@ -105,6 +99,6 @@ struct StateWorker {
 
     private func report(_ error: any Error) {
         // The first few tell what is wrong; thousands would hide it.
-        if page[.errors].add() <= 5 { complain("\(plan.kind.rawValue): \(error)") }
+        if page[.errors].add() <= 5 { complain("\(plan.settings.kind.rawValue): \(error)") }
     }
 }

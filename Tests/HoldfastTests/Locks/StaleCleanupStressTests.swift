@@ -12,15 +12,15 @@ struct StaleCleanupStressTests {
     func theSeedIsCaught() async throws {
         // A run ends also when its lock is wedged, which this protocol does too.
         for _ in 0..<20 {
-            let options = ["--protocol", "seed", "--expect-overlaps", "--until-overlap", "--seconds", "60"]
-            if try await StressRun.locks(options).overlaps > 0 { return }
+            let run = try await LockStressRun("--protocol seed --expect-overlaps --until-overlap --seconds 60")
+            if run.overlaps > 0 { return }
         }
         Issue.record("no overlap was found in a protocol that has them")
     }
 
     @Test("no two live holders, nothing lost, nothing left behind", arguments: ["pidfile", "clean", "lockfile"])
     func oursNeverOverlaps(_ name: String) async throws {
-        let run = try await StressRun.locks("--protocol", name, "--acquisitions", "700", "--seconds", "240")
+        let run = try await LockStressRun("--protocol \(name) --acquisitions 700 --seconds 240")
         #expect(run.acquisitions >= 700)
         #expect(run.killed > 0)
         #expect(run.overlaps == 0)
@@ -35,16 +35,7 @@ struct StaleCleanupStressTests {
 
     @Test("the same with deaths before any of Holdfast's system calls", arguments: ["pidfile", "clean", "lockfile"])
     func aDeathAnywhereHarmsNobody(_ name: String) async throws {
-        let run = try await StressRun.locks(
-            "--protocol",
-            name,
-            "--deaths-in-calls",
-            "10",
-            "--acquisitions",
-            "100",
-            "--seconds",
-            "240"
-        )
+        let run = try await LockStressRun("--protocol \(name) --deaths-in-calls 10 --acquisitions 100 --seconds 240")
         #expect(run.acquisitions >= 100)
         #expect(run.killed > 0)
         #expect(run.problems == [])
@@ -52,7 +43,7 @@ struct StaleCleanupStressTests {
 
     @Test("readers are inside together, never with a writer")
     func readersShare() async throws {
-        let run = try await StressRun.locks("--protocol", "mixed", "--acquisitions", "300", "--seconds", "240")
+        let run = try await LockStressRun("--protocol mixed --acquisitions 300 --seconds 240")
         #expect(run.acquisitions >= 300)
         #expect(run.sharedTogether > 0)
         #expect(run.problems == [])

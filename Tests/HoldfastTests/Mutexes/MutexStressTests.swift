@@ -9,14 +9,14 @@ import Testing
 struct MutexStressTests {
     @Test("a mutex that takes a slow holder for a dead one lets two live holders in")
     func theThiefIsCaught() async throws {
-        let run = try await MutexStressRun.mutex("--mutex", "steal", "--seconds", "60")
+        let run = try await MutexStressRun("--mutex steal --seconds 60")
         #expect(run.overlaps > 0)
         #expect(run.problems == [])
     }
 
     @Test("whoever dies wherever: no two live holders, nothing lost, each death told once with its token, tokens grow")
     func aDeathAnywhereHarmsNobody() async throws {
-        let run = try await MutexStressRun.mutex("--mutex", "arena", "--seconds", "4")
+        let run = try await MutexStressRun("--mutex arena --seconds 4")
         #expect(run.acquisitions > 0)
         #expect(run.killed > 0)
         #expect(run.abandoned > 0)
@@ -32,17 +32,8 @@ struct MutexStressTests {
     func aStopIsNoDeath() async throws {
         // On a busy machine a run may have had no such stop.
         for _ in 0..<10 {
-            let run = try await MutexStressRun.mutex(
-                "--mutex",
-                "arena",
-                "--mutexes",
-                "1",
-                "--stops",
-                "100",
-                "--kill-interval",
-                "10000",
-                "--seconds",
-                "4"
+            let run = try await MutexStressRun(
+                "--mutex arena --mutexes 1 --stops 100 --kill-interval 10000 --seconds 4"
             )
             #expect(run.problems == [])
             if run.stopsInside > 0 { return }

@@ -9,7 +9,7 @@ import Testing
 struct StateStressTests {
     @Test("writers without a lock over load and save lose updates")
     func theUnlockedIsCaught() async throws {
-        let run = try await StateStressRun.state("--kind", "unlocked", "--seconds", "60")
+        let run = try await StateStressRun("--kind unlocked --seconds 60")
         #expect(run.lostUpdates > 0)
         #expect(run.problems == [])
     }
@@ -19,7 +19,7 @@ struct StateStressTests {
         arguments: ["replace", "two-slot", "converted"]
     )
     func aDeathAnywhereHarmsNobody(_ kind: String) async throws {
-        let run = try await StateStressRun.state("--kind", kind, "--seconds", "4")
+        let run = try await StateStressRun("--kind \(kind) --seconds 4")
         #expect(run.updates > 0)
         #expect(run.reads > 0)
         #expect(run.killed > 0)

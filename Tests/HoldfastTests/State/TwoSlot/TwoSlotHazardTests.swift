@@ -195,6 +195,7 @@ struct TwoSlotHazardTests {
                     if isLoad { _ = try directory.state().load(durable: true) } else { try directory.slots().save([3]) }
                 }
                 #expect(error.code == (isLoad ? .notDurable : .notSaved))
+                fileSystem.faults = .none
                 #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
             }
             #expect(try directory.state().load() == [2])
