@@ -18,7 +18,7 @@ struct PublishedState: Hashable, Sendable {
         case none
         /// Whoever flushed it died meanwhile, perhaps after that had failed.
         case flusherDied
-        /// A flush of it has failed.
+        /// A flush of it, or one of the file for what others wrote, has failed.
         case flushFailed
 
         /// After a flush with this outcome.
@@ -63,7 +63,7 @@ struct PublishedState: Hashable, Sendable {
     /// The word in which nothing counts any more, while another file is given the name.
     static func void(_ word: UInt64) -> UInt64 {
         var last = last(in: word)
-        last.nameDoubt = .flusherDied
+        last.nameDoubt = last.nameDoubt.or(.flusherDied)
         return last.word | voidBit
     }
 
@@ -73,6 +73,13 @@ struct PublishedState: Hashable, Sendable {
         var last = last(in: word)
         last.nameDoubt = last.nameDoubt.or(.flusherDied)
         return last.word
+    }
+
+    /// The word after a failed flush of the file or of its name.
+    static func doubted(_ word: UInt64) -> UInt64 {
+        var last = last(in: word)
+        last.nameDoubt = .flushFailed
+        return last.word | (word == 0 ? voidBit : word & voidBit)
     }
 
     /// 0 for a generation beyond 48 bits, which readers then have to look for in the file each time.

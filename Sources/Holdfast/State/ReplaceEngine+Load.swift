@@ -47,22 +47,28 @@ extension ReplaceEngine {
     ) throws(StateError) -> StoredState? {
         guard let opened = try open(name, operation) else { return nil }
         let state = try read(opened, operation)
-        if durable { try makeDurable(opened.file, operation) }
+        if durable { try makeDurable(opened.file, state.frame, operation) }
         return state
     }
 
     /// Flushes the file and then its entry, so that what is returned cannot be taken back.
     ///
-    /// It cannot see an error that somebody else's flush of the same file has already consumed.
+    /// It cannot see an error that somebody else's flush of the same file or directory has already consumed.
     private func makeDurable(
         _ file: borrowing Descriptor,
+        _ frame: SealedHeader,
         _ operation: StateError.Operation
     ) throws(StateError) {
+        if isDoubtful(frame) {
+            let detail = "a flush of it has failed, which the next durable save mends"
+            throw StateError(.notDurable, operation, path: path, detail: detail)
+        }
         do throws(SystemError) {
             let directory = try directory.openItself()
             try file.sync(.full)
             try directory.sync(.full)
         } catch {
+            if error.isFailedFlush { doubt(frame) }
             throw StateError(.notDurable, operation, path: path, cause: error)
         }
     }

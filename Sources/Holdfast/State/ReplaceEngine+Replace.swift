@@ -49,10 +49,11 @@ extension ReplaceEngine {
         do throws(SystemError) {
             if flushes {
                 let entry = try directory.openItself()
-                try put(target, payload, header, flushes, metadata, image, willRename)
+                let frame = try put(target, payload, header, flushes, metadata, image, willRename)
                 syncError = Self.flush(entry)
+                if let syncError, syncError.isFailedFlush { doubt(frame) }
             } else {
-                try put(target, payload, header, flushes, metadata, image, willRename)
+                _ = try put(target, payload, header, flushes, metadata, image, willRename)
                 syncError = nil
             }
         } catch {
@@ -92,7 +93,7 @@ extension ReplaceEngine {
         _ metadata: FileMetadata?,
         _ image: FileImage,
         _ willRename: () -> Void
-    ) throws(SystemError) {
+    ) throws(SystemError) -> SealedHeader {
         let temporary = names.temporary()
         let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes, image)
         do throws(SystemError) {
@@ -104,6 +105,7 @@ extension ReplaceEngine {
             throw error
         }
         if case .frame = image { remember(status, frame) }
+        return frame
     }
 
     /// A complete file beside the target.

@@ -4,7 +4,12 @@
 
 extension ReplaceEngine {
     /// Puts the previous copy's payload in place, with a generation after both.
-    func restorePrevious(_ request: SaveRequest) throws(StateError) -> Commit {
+    ///
+    /// `willReplace` is called when it is known that this can be done.
+    func restorePrevious(
+        _ request: SaveRequest,
+        willReplace: () throws(StateError) -> Void
+    ) throws(StateError) -> Commit {
         let lock = try lock(request.operation, deadline: request.deadline)
         let previousPath = directory.path(of: names.previous)
         guard let opened = try open(names.previous, request.operation) else {
@@ -29,6 +34,7 @@ extension ReplaceEngine {
             token: max(current.token, previous.header.token, request.fence?.value ?? 0),
             length: previous.header.length
         )
+        try willReplace()
         let commit = try replace(
             current.target,
             by: previous.payload,

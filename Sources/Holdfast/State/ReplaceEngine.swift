@@ -19,9 +19,11 @@ final class ReplaceEngine: Sendable {
 
     /// What this engine knows from its own calls.
     ///
-    /// Losing it costs a read, never correctness.
+    /// Losing it costs a read, never correctness, but for what is doubtful.
     private struct Memory {
         var verified: (file: Version, frame: SealedHeader)?
+        /// Of which state a flush has failed here: a second one might succeed and do nothing.
+        var doubtful: SealedHeader?
         var hasSwept = false
         var lockFile: LockFile?
     }
@@ -62,6 +64,14 @@ final class ReplaceEngine: Sendable {
 
     func remember(_ status: FileStatus, _ frame: SealedHeader) {
         memory.withLock { memory in memory.verified = (Version(status), frame) }
+    }
+
+    func doubt(_ frame: SealedHeader) {
+        memory.withLock { $0.doubtful = frame }
+    }
+
+    func isDoubtful(_ frame: SealedHeader) -> Bool {
+        memory.withLock { $0.doubtful == frame }
     }
 
     /// Waits for the lock that makes this the only writer.

@@ -35,6 +35,13 @@ final class SaveQueue: Sendable {
         var lastTicket: UInt64 = 0
         /// Of which process the thread is: a forked child has none.
         var process: Int32 = 0
+
+        /// How many of the first are saved together.
+        var turn: Int {
+            var count = min(1, pending.count)
+            while count > 0, count < pending.count, pending[count - 1].yields(to: pending[count]) { count += 1 }
+            return count
+        }
     }
 
     private let state = Mutex(State())
@@ -59,15 +66,17 @@ final class SaveQueue: Sendable {
             state.lastTicket += 1
             return state.lastTicket
         }
-        let timer = request.deadline.map { deadline in
-            Task {
-                try await Task.sleep(until: deadline, clock: .continuous)
-                expire(ticket, engine)
-            }
-        }
+        var timer: Task<Void, any Error>?
         defer { timer?.cancel() }
         return await withCheckedContinuation { continuation in
             append(Entry(ticket: ticket, payload: payload, request: request, continuation: continuation), engine)
+            // Not before: it would find nothing to give up.
+            timer = request.deadline.map { deadline in
+                Task {
+                    try await Task.sleep(until: deadline, clock: .continuous)
+                    expire(ticket, engine)
+                }
+            }
         }
     }
 
@@ -89,9 +98,9 @@ final class SaveQueue: Sendable {
     /// Gives up a save that waits for others to be made; one whose turn it is has its deadline itself.
     private func expire(_ ticket: UInt64, _ engine: StateEngine) {
         let expired = state.withLock { state -> Entry? in
-            guard state.isSaving, let index = state.pending.firstIndex(where: { $0.ticket == ticket }) else {
-                return nil
-            }
+            guard let index = state.pending.firstIndex(where: { $0.ticket == ticket }),
+                state.isSaving || index >= state.turn
+            else { return nil }
             return state.pending.remove(at: index)
         }
         expired?.continuation.resume(returning: .failure(StateError(.timedOut, .saving, path: engine.path)))
@@ -124,7 +133,10 @@ final class SaveQueue: Sendable {
             let entries = state.withLock { state in
                 if state.pending.isEmpty, !isPatient { state.hasThread = false }
                 state.isSaving = !state.pending.isEmpty
-                return exchange(&state.pending, with: [])
+                // The others stay where their deadlines find them.
+                let turn = state.turn
+                defer { state.pending.removeFirst(turn) }
+                return Array(state.pending.prefix(turn))
             }
             if entries.isEmpty {
                 if !isPatient { return }
@@ -136,20 +148,16 @@ final class SaveQueue: Sendable {
         }
     }
 
+    /// Saves what one save stands for.
     private func save(_ entries: [Entry], _ engine: StateEngine) {
-        var start = 0
-        while start < entries.count {
-            var end = start + 1
-            while end < entries.count, entries[end - 1].yields(to: entries[end]) { end += 1 }
-            let result = save(entries[end - 1], engine)
-            // What is wrong may be the newest value, as its size.
-            let isForAll = end - start == 1 || !result.isRefusal
-            for entry in entries[start..<end - 1] {
-                entry.continuation.resume(returning: isForAll ? result : save(entry, engine))
-            }
-            entries[end - 1].continuation.resume(returning: result)
-            start = end
+        let last = entries[entries.count - 1]
+        let result = save(last, engine)
+        // What is wrong may be the newest value, as its size.
+        let isForAll = entries.count == 1 || !result.isRefusal
+        for entry in entries.dropLast() {
+            entry.continuation.resume(returning: isForAll ? result : save(entry, engine))
         }
+        last.continuation.resume(returning: result)
     }
 
     private func save(_ entry: Entry, _ engine: StateEngine) -> Result<Commit, StateError> {

@@ -81,6 +81,7 @@ extension SlotEngine {
             nameDoubt: nameDoubt
         )
         lock.publish(published.word)
+        noteSuccess()
         return commit
     }
 

@@ -107,7 +107,13 @@ extension SlotEngine {
                 // Who may only read, or has no room to write, can still flush what others have written.
                 isWritten = false
             }
-            try file.file.sync(.data)
+            do throws(SystemError) {
+                try file.file.sync(.data)
+            } catch {
+                // It may have been the first flush of the whole file, and the next one does not tell of the rest.
+                lock.publish(PublishedState.doubted(lock.published))
+                throw error
+            }
         } catch {
             if operation.isSave { noteFailure(error) }
             throw StateError(operation.isSave ? .notSaved : .notDurable, operation, path: path, cause: error)
@@ -122,9 +128,9 @@ extension SlotEngine {
         var nameError: SystemError?
     }
 
-    /// After one failed flush of the name another might succeed and do nothing.
+    /// After one failed flush another might succeed and do nothing.
     private func notNamed(_ error: SystemError?, _ operation: StateError.Operation) -> StateError {
-        let detail = "a flush of its name has failed, which the next durable save mends"
+        let detail = "a flush of it or of its name has failed, which the next durable save mends"
         return StateError(.notDurable, operation, path: path, cause: error, detail: detail)
     }
 
@@ -139,7 +145,7 @@ extension SlotEngine {
             lock.publish(word)
             return nil
         } catch {
-            if !error.isFailedFlush { lock.publish(word) }
+            lock.publish(error.isFailedFlush ? PublishedState.doubted(word) : word)
             return error
         }
     }

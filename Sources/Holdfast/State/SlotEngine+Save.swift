@@ -50,6 +50,8 @@ extension SlotEngine {
             let lock = try lock(request.operation, deadline: request.deadline)
             if try isInPlace(file, request.operation) {
                 if let error = file.writingError {
+                    // Opened anew the next time: the permissions, or the mount, may be others then.
+                    forget()
                     throw StateError(.notSaved, request.operation, path: path, cause: error)
                 }
                 let result = try body(file, lock)
@@ -176,8 +178,7 @@ extension SlotEngine {
         _ lock: borrowing TwoSlotSidecar.Lock,
         _ operation: StateError.Operation
     ) -> StateError {
-        // A lack of room is no failure of the device.
-        fail(error, base, lock, isOfDevice: !error.isAny(of: ENOSPC, EDQUOT, EFBIG))
+        fail(error, base, lock)
         let generation = header.generation
         var isUnknown = false
         switch try? read(generation.slot, of: file, operation) {
@@ -198,10 +199,9 @@ extension SlotEngine {
     private func fail(
         _ error: SystemError,
         _ base: SaveBase,
-        _ lock: borrowing TwoSlotSidecar.Lock,
-        isOfDevice: Bool = true
+        _ lock: borrowing TwoSlotSidecar.Lock
     ) {
-        if isOfDevice { noteFailure(error) }
+        noteFailure(error)
         let published = base.published.failedAgain()
         lock.publish(published.word)
         remember(published.word, base.header)

@@ -26,6 +26,7 @@ final class SlotEngine: Sendable {
     private struct Memory {
         var file: OpenSlots?
         var sidecar: TwoSlotSidecar?
+        var hasRetracted = false
         var known: KnownState?
         var failures = 0
         var latched: SystemError?
@@ -143,6 +144,26 @@ extension SlotEngine {
         }
     }
 
+    /// Has those who still read a two-slot file that somebody removed look again.
+    ///
+    /// The caller holds `.NAME.lock`, and the name leads to an ordinary file, or to none.
+    func retract(_ request: SaveRequest, isFirst: Bool) throws(StateError) {
+        if !isFirst, memory.withLock({ $0.hasRetracted }) { return }
+        defer { if !hasFile { memory.withLock { $0.sidecar = nil } } }
+        let sidecar: TwoSlotSidecar?
+        do throws(LockError) {
+            sidecar = try sidecarOfReader()
+        } catch {
+            throw files.lockFailure(error, request.operation)
+        }
+        if let sidecar, PublishedState(word: sidecar.published) != nil {
+            let lock = try lock(request.operation, deadline: request.deadline)
+            lock.publish(PublishedState.void(lock.published))
+            TwoSlotSidecar.release(lock)
+        }
+        memory.withLock { $0.hasRetracted = true }
+    }
+
     /// Waits for its turn among the writers of the two-slot file.
     func lock(
         _ operation: StateError.Operation,
@@ -178,7 +199,10 @@ extension SlotEngine {
     }
 
     /// Counts a failed write or flush of a slot, and gives up after some in a row: the device is not to be trusted then.
+    ///
+    /// A lack of room is no failure of the device.
     func noteFailure(_ error: SystemError) {
+        if error.isAny(of: ENOSPC, EDQUOT, EFBIG) { return }
         memory.withLock { memory in
             memory.failures += 1
             if memory.failures >= Self.mostFailures || error.code == EROFS { memory.latched = error }

@@ -113,7 +113,11 @@ final class StateEngine: Sendable {
         _ body: (StoredPayload?) throws -> [UInt8]
     ) throws -> Commit? {
         do {
-            return try files.save(request, wantsPayload: wantsPayload, body)
+            return try files.save(request, wantsPayload: wantsPayload) { stored in
+                let payload = try body(stored)
+                try slots.retract(request, isFirst: stored == nil)
+                return payload
+            }
         } catch let error as StateError {
             if error.isOtherStrategy { return nil }
             throw error
@@ -132,7 +136,9 @@ final class StateEngine: Sendable {
                 rejected = error
             }
             do throws(StateError) {
-                return try files.restorePrevious(request)
+                return try files.restorePrevious(request) { () throws(StateError) in
+                    try slots.retract(request, isFirst: true)
+                }
             } catch {
                 if let rejected, error.isOtherStrategy || error.code == .notFound { throw rejected }
                 if !error.isOtherStrategy { throw error }

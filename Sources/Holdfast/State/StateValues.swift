@@ -25,7 +25,7 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
         private static var longestPause: Duration { .milliseconds(50) }
 
         private let file: StateFile<Value>
-        private var seen: (store: StoreID, generation: Generation, word: UInt64, frame: SealedHeader)?
+        private var seen: (word: UInt64, frame: SealedHeader)?
 
         init(_ file: StateFile<Value>) {
             self.file = file
@@ -66,9 +66,9 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
                 return nil
             }
             let header = loaded.state.header
-            let isNew = seen?.store != header.store || seen?.generation != header.generation
+            let isNew = seen?.frame != loaded.state.frame
             let isOfWord = PublishedState(word: word)?.generation == header.generation
-            seen = (header.store, header.generation, isOfWord ? word : 0, loaded.state.frame)
+            seen = (isOfWord ? word : 0, loaded.state.frame)
             return isNew ? try file.decoded(loaded).value : nil
         }
     }

@@ -229,6 +229,8 @@ extension Directory {
 }
 
 extension SystemError {
-    /// Whether a flush of a directory has failed with this, and not because there is none on this file system.
-    var isFailedFlush: Bool { !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
+    /// Whether a flush has failed with this, and not because there is none of directories on this file system.
+    ///
+    /// What could not even be opened to be flushed is as it was.
+    var isFailedFlush: Bool { call == "fsync" && !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
 }

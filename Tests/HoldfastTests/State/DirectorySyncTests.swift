@@ -25,6 +25,33 @@ struct DirectorySyncTests {
     }
 
     @Test(
+        "after a failed flush a state file does not believe a second one, for a durable load",
+        arguments: [false, true]
+    )
+    func flushNotBelieved(isOnDirectory: Bool) throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let state = try directory.state()
+        try state.save([1])
+        let failOne = FaultPlan.failEvery(with: EIO, times: 1) {
+            $0.function == "fsync" && $0.isOnDirectory == isOnDirectory
+        }
+        fileSystem.faults = failOne
+        #expect(try stateError { _ = try state.load(durable: true) }.code == .notDurable)
+        #expect(try stateError { _ = try state.load(durable: true) }.code == .notDurable)
+        #expect(try state.load() == [1])
+        try state.save([2])
+        #expect(try state.load(durable: true) == [2])
+        if isOnDirectory {
+            fileSystem.faults = failOne
+            #expect(try state.save([3]).directorySyncError != nil)
+            #expect(try stateError { _ = try state.load(durable: true) }.code == .notDurable)
+            try directory.state().save([4])
+            #expect(try state.load(durable: true) == [4])
+        }
+    }
+
+    @Test(
         """
         TC-80-1: a save opens the directory with O_DIRECTORY, fsyncs that descriptor after the rename, and closes it
         """,
@@ -133,7 +160,7 @@ struct DirectorySyncTests {
         #expect(fileSystem.calls.map(\.function) == ["openat", "fstat", "preadv", "close"])
         for onDirectory in [false, true] {
             fileSystem.faults = .failEvery(with: EIO) { $0.function == "fsync" && $0.isOnDirectory == onDirectory }
-            let error = try stateError { _ = try state.load(durable: true) }
+            let error = try stateError { _ = try directory.state().load(durable: true) }
             #expect(error.code == .notDurable)
             #expect(error.cause?.code == EIO)
         }

@@ -73,6 +73,21 @@ struct TwoSlotFlushTests {
         #expect(try state.load() == [6])
     }
 
+    @Test("a lack of room, and failures that are not in a row, do not stop a state file")
+    func noLatch() throws {
+        try state.save([3], durability: .processCrash)
+        fileSystem.faults = .failEvery(with: ENOSPC) { $0.function == "pwritev" }
+        for _ in 0..<4 { #expect(try stateError { try directory.slots().save([4]) }.code == .notSaved) }
+        for _ in 0..<4 { #expect(try stateError { try state.save([4]) }.code == .notSaved) }
+        fileSystem.faults = .none
+        try state.save([4])
+        for length in [9000, 20_000] {
+            failFlushes(2)
+            for _ in 0..<2 { #expect(try stateError { try state.save([5]) }.code == .outcomeUnknown) }
+            #expect(throws: Never.self) { try state.save([UInt8](repeating: 6, count: length)) }
+        }
+    }
+
     @Test("repeated failure stops a state file until it is opened anew; one success in between does not count as two")
     func latch() throws {
         failFlushes(2)

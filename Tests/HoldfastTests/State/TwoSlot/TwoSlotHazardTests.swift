@@ -34,6 +34,23 @@ struct TwoSlotHazardTests {
         fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fsync" && $0.isOnDirectory }
     }
 
+    /// Does the work, and leaves the published word as it was before a call of it, as if it had died there.
+    private func dying(before matches: @escaping @Sendable (Call) -> Bool, _ work: () -> Void) throws {
+        let left = Journal<UInt64>()
+        let directory = directory
+        @Sendable func word() throws -> SharedWord {
+            let arena = try directory.open(directory.name(".state.arena"), .readWrite)
+            return try #require(directory.fileSystem.sharedWord(of: arena.rawValue))
+        }
+        fileSystem.onCall = { _, call in
+            if matches(call), let word = try? word() { left.write(word.current) }
+        }
+        work()
+        fileSystem.onCall = nil
+        fileSystem.faults = .none
+        try word().store(try #require(left.entries.last))
+    }
+
     private func hideArena() {
         fileSystem.faults = .failEvery(with: EACCES) { $0.function == "openat" && $0.path == "/.state.arena" }
     }
@@ -108,6 +125,16 @@ struct TwoSlotHazardTests {
         #expect(try directory.state().load(durable: true) == [5])
     }
 
+    @Test("that the directory could not be opened to be flushed leaves nothing in doubt")
+    func noDescriptorForName() throws {
+        for durable in [state, try directory.state("plain")] {
+            try durable.save([1], durability: .processCrash)
+            fileSystem.faults = .failEvery(with: EMFILE, times: 1) { $0.function == "openat" && $0.name == "." }
+            #expect(try stateError { _ = try durable.load(durable: true) }.code == .notDurable)
+            #expect(try durable.load(durable: true) == [1])
+        }
+    }
+
     @Test("a state that is put back while the file's name is in doubt is put into a new file")
     func nameInDoubtAtRestore() throws {
         for value: UInt8 in 1...3 { try state.save([value], durability: .processCrash) }
@@ -117,6 +144,78 @@ struct TwoSlotHazardTests {
         #expect(try state.restorePrevious().durability == .powerLoss)
         #expect(try directory.status("state").identity != name)
         #expect(try directory.state().load() == [2])
+    }
+
+    @Test("the name of a file stays in doubt though somebody dies who makes a new one because of that")
+    func nameInDoubtAndDeath() throws {
+        for value: UInt8 in 1...2 { try state.save([value], durability: .processCrash) }
+        failOneNameFlush()
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        try dying(before: { $0.function == "renameat" }) {
+            fileSystem.faults = .failEvery(with: EBUSY) { $0.function == "renameat" }
+            #expect(throws: StateError.self) { try directory.slots().save([3]) }
+        }
+        #expect(try directory.state().load() == [2])
+        #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        let name = try directory.status("state").identity
+        #expect(try directory.slots().save([4]).durability == .powerLoss)
+        #expect(try directory.status("state").identity != name)
+        #expect(try directory.state().load(durable: true) == [4])
+    }
+
+    @Test("who died after a rename may have seen the flush of the name fail: the next durable save makes a new file")
+    func deathAfterFailedNameFlush() throws {
+        for length in [1, 9000] {
+            try dying(before: { $0.function == "fsync" && $0.isOnDirectory }) {
+                #expect(throws: Never.self) { try directory.slots().save([UInt8](repeating: 1, count: length)) }
+            }
+            let name = try directory.status("state").identity
+            #expect(try directory.slots().save([2], durability: .processCrash).durability == .processCrash)
+            #expect(try directory.status("state").identity == name)
+            #expect(try directory.slots().save([3]).durability == .powerLoss)
+            let renamed = try directory.status("state").identity
+            #expect(renamed != name)
+            try directory.slots().save([4])
+            #expect(try directory.status("state").identity == renamed, "once is enough")
+        }
+    }
+
+    @Test(
+        "after a failed flush of a file that nobody had flushed a second one is not believed, and the next save makes a new file"
+    )
+    func fileInDoubt() throws {
+        for isUnpublished in [false, true] {
+            fileSystem.remove("state")
+            for value: UInt8 in 1...2 { try directory.slots().save([value], durability: .processCrash) }
+            if isUnpublished { fileSystem.forgetSharedMemory() }
+            let name = try directory.status("state").identity
+            for isLoad in [false, true] {
+                fileSystem.faults = .failEvery(with: EIO, times: 1) { $0.function == "fdatasync" }
+                let error = try stateError {
+                    if isLoad { _ = try directory.state().load(durable: true) } else { try directory.slots().save([3]) }
+                }
+                #expect(error.code == (isLoad ? .notDurable : .notSaved))
+                fileSystem.faults = .none
+                #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+            }
+            #expect(try directory.state().load() == [2])
+            #expect(try directory.slots().save([4]).durability == .powerLoss)
+            #expect(try directory.status("state").identity != name)
+            #expect(try directory.state().load(durable: true) == [4])
+        }
+    }
+
+    @Test("a file that could not be opened for writing is saved once it can be")
+    func writableAgain() throws {
+        try state.save([1])
+        let other = try directory.slots()
+        fileSystem.faults = .failEvery(with: EROFS) {
+            $0.function == "openat" && $0.path == "/state" && $0.flags.contains("O_RDWR")
+        }
+        #expect(try stateError { try other.save([2]) }.code == .notSaved)
+        fileSystem.faults = .none
+        #expect(throws: Never.self) { try other.save([3]) }
+        #expect(try state.load() == [3])
     }
 
     @Test("a durable load throws if the directory cannot be flushed")
@@ -147,6 +246,10 @@ struct TwoSlotHazardTests {
         #expect(value == [2])
         #expect(report.rejected != nil)
         #expect(!onState("fdatasync").isEmpty)
+        failOneNameFlush()
+        for _ in 0..<2 {
+            #expect(try stateError { _ = try directory.state().load(durable: true) }.code == .notDurable)
+        }
     }
 
     @Test("a flush by who could not write the state again does not excuse the next writer from it")
@@ -355,6 +458,50 @@ struct TwoSlotHazardProcessTests {
         #expect(seen.entries == [1, 2])
     }
 
+    @Test("a reader and values see a save after the file was removed, though the new one is an ordinary file")
+    func readersOfRemovedFileThatIsPlainNow() async throws {
+        let state = try counter()
+        try await state.save(1)
+        var reader = state.reader()
+        #expect(try reader.read() == 1)
+        let watched = try counter()
+        var values = watched.values.makeAsyncIterator()
+        #expect(try await values.next() == 1)
+        try FileManager.default.removeItem(atPath: path)
+        try await counter(.replace).save(2)
+        #expect(try state.load() == 2)
+        #expect(try reader.read() == 2)
+        let next = Task { [values] in
+            var values = values
+            return try await values.next()
+        }
+        Task {
+            try await Task.sleep(for: .seconds(10))
+            next.cancel()
+        }
+        #expect(try await next.value == 2)
+    }
+
+    @Test("values yields a save after the file was removed, though store and generation are those of the one before")
+    func valuesOfSameStore() async throws {
+        let options = StateOptions(expectedStore: StoreID(value: 7))
+        let state = try StateFile(path: path, codec: DecimalCodec(), options: options)
+        try await state.save(1)
+        var values = state.values.makeAsyncIterator()
+        #expect(try await values.next() == 1)
+        try FileManager.default.removeItem(atPath: path)
+        try await state.save(2)
+        let next = Task { [values] in
+            var values = values
+            return try await values.next()
+        }
+        Task {
+            try await Task.sleep(for: .seconds(10))
+            next.cancel()
+        }
+        #expect(try await next.value == 2)
+    }
+
     @Test("a condition is kept and a load is current though somebody deleted the arena meanwhile")
     func deletedArena() async throws {
         let state = try counter()
@@ -395,6 +542,39 @@ struct TwoSlotHazardProcessTests {
             release.signal()
             #expect(throws: StateError.self) { try outcome.get() }
             #expect(try await patient.value.generation == 3)
+        }
+    }
+
+    @Test("an awaited save gives up at its deadline though others came before it in one go")
+    func deadlineBehindOthers() async throws {
+        await #expect(processExitsWith: .success) {
+            let fileSystem = SimulatedFileSystem()
+            let state = try fileSystem.directory().slots()
+            try await state.save([1])
+            let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            let flushes = Atomic(0)
+            fileSystem.onCall = { _, call in
+                guard call.function == "fdatasync" else { return }
+                let number = flushes.add(1, ordering: .relaxed).newValue
+                // Without a deadline in the queue nobody else would end the test.
+                _ = (number == 1 ? first : second).wait(timeout: .now() + 20)
+            }
+            let one = Task { try await state.save([2]) }
+            while flushes.load(ordering: .relaxed) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            for _ in 0..<100 {
+                let late = await Task { try await state.save([9], deadline: .now - .seconds(1)) }.result
+                #expect(throws: StateError.self, "others are being saved") { try late.get() }
+            }
+            let two = Task { try await state.save([3]) }
+            try await Task.sleep(for: .milliseconds(200))
+            let three = Task { try await state.save([4], deadline: .now + .seconds(1)) }
+            try await Task.sleep(for: .milliseconds(200))
+            first.signal()
+            let outcome = await three.result
+            second.signal()
+            #expect(throws: StateError.self) { try outcome.get() }
+            #expect(try await one.value.generation == 2)
+            #expect(try await two.value.generation == 3)
         }
     }
 
