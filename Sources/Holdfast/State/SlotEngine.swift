@@ -153,6 +153,9 @@ extension SlotEngine {
         let sidecar: TwoSlotSidecar?
         do throws(LockError) {
             sidecar = try sidecarOfReader()
+        } catch  where error.code == .refused {
+            // What is no arena tells no reader anything.
+            sidecar = nil
         } catch {
             throw files.lockFailure(error, request.operation)
         }

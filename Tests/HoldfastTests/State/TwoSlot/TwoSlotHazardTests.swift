@@ -458,6 +458,19 @@ struct TwoSlotHazardProcessTests {
         #expect(seen.entries == [1, 2])
     }
 
+    @Test("what is under the arena's name and no arena is in the way of saves in place, not of replacements")
+    func foreignArena() throws {
+        let arena = TemporaryDirectory.current + "/." + (path as NSString).lastPathComponent + ".arena"
+        try String(repeating: "somebody's data ", count: 2000).write(toFile: arena, atomically: false, encoding: .utf8)
+        let plain = try counter(.replace)
+        for value in 1...2 { try plain.save(value) }
+        try plain.update { $0 += 1 }
+        #expect(try plain.load() == 3)
+        #expect(try stateError { _ = try counter().save(4) }.code == .notLocked)
+        #expect(try plain.load() == 3)
+        #expect(try String(contentsOfFile: arena, encoding: .utf8).hasPrefix("somebody's data"))
+    }
+
     @Test("a reader and values see a save after the file was removed, though the new one is an ordinary file")
     func readersOfRemovedFileThatIsPlainNow() async throws {
         let state = try counter()
