@@ -41,3 +41,13 @@ final class Journal<Entry: Sendable>: Sendable {
 
     var entries: [Entry] { written.withLock { $0 } }
 }
+
+/// Whether something has happened.
+final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isSet: Bool { value.load(ordering: .relaxed) }
+
+    /// False if it was set already.
+    func set() -> Bool { !value.exchange(true, ordering: .relaxed) }
+}
