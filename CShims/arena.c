@@ -95,12 +95,12 @@ void hf_member_destroy(struct hf_member *member) {
     free(member);
 }
 
-void *hf_map_shared(int descriptor, size_t length) {
+void *hf_map_shared(int descriptor, size_t length, bool writable) {
     /* A mapping refers to the open file as a descriptor does: a child that is forked between these two calls would keep
        the file's locks. */
     hf_members_hold();
     int error = 0;
-    void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    void *address = mmap(NULL, length, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, descriptor, 0);
     if (address == MAP_FAILED) {
         error = errno;
         address = NULL;

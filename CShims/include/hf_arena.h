@@ -34,10 +34,10 @@ void hf_member_end(struct hf_member *member);
 /* Forgets and frees it; the descriptor is the caller's to close, unless it is a forked child's. */
 void hf_member_destroy(struct hf_member *member);
 
-/* mmap(2) MAP_SHARED, readable and writable, from the start of a file; NULL with errno. A forked child does not have
+/* mmap(2) MAP_SHARED, readable and perhaps writable, from the start of a file; NULL with errno. A forked child does not have
    the mapping (MADV_DONTFORK): it cannot act as its parent by mistake, nor keep its parent's locks, because a mapping
    refers to the open file as a descriptor does. */
-void *_Nullable hf_map_shared(int descriptor, size_t length);
+void *_Nullable hf_map_shared(int descriptor, size_t length, bool writable);
 int hf_unmap(void *address, size_t length);
 
 /* F_OFD_SETLK with F_UNLCK on a range. */

@@ -55,8 +55,8 @@ struct Inode: Sendable {
     var modified: FileStatus.Time
     var changed: FileStatus.Time
     var attributes: [String: [UInt8]] = [:]
-    /// A word of memory that those who have the file open share: it is 0 after a reboot.
-    var memory: UInt64 = 0
+    /// Two words of memory that those who have the file open share: they are 0 after a reboot.
+    var memory = SIMD2<UInt64>()
 }
 
 extension Inode {

@@ -10,6 +10,12 @@ enum LockMode: Sendable {
     case shared, exclusive
 }
 
+/// A lock on some bytes of a file.
+struct RangeLock: Hashable, Sendable {
+    var range: Range<Int64>
+    var mode: LockMode
+}
+
 /// What one descriptor is open on.
 struct OpenFile: Sendable {
     let inode: UInt64
@@ -17,28 +23,53 @@ struct OpenFile: Sendable {
     let path: String
     let isWritable: Bool
     /// The two families of lock, which do not see each other (fcntl_locking(2), flock(2)).
-    var locks: [LockKind: LockMode] = [:]
+    var flock: LockMode?
+    private(set) var ranges: [RangeLock] = []
+
+    /// Takes, converts or gives up the lock on some bytes; what another lock of this file has beside them stays.
+    mutating func setRange(_ range: Range<Int64>, _ mode: LockMode?) {
+        ranges = ranges.flatMap { held in
+            let before = held.range.clamped(to: Int64.min..<range.lowerBound)
+            let after = held.range.clamped(to: range.upperBound..<Int64.max)
+            return [before, after].filter { !$0.isEmpty }.map { RangeLock(range: $0, mode: held.mode) }
+        }
+        if let mode { ranges.append(RangeLock(range: range, mode: mode)) }
+    }
 }
 
 extension [Int32: OpenFile] {
-    /// Whether another description of the same file holds a lock that is in the way of this one.
-    func isBusy(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) -> Bool {
+    /// Whether another description of the same file holds a lock on one of these bytes that is in the way of this one.
+    func isBusy(_ descriptor: Int32, _ range: Range<Int64>, _ mode: LockMode) -> Bool {
+        isBusy(descriptor, mode) { file in file.ranges.filter { $0.range.overlaps(range) }.map(\.mode) }
+    }
+
+    /// Whether another description of the same file holds a flock(2) that is in the way of this one.
+    func isBusy(_ descriptor: Int32, _ mode: LockMode) -> Bool {
+        isBusy(descriptor, mode) { $0.flock.map { [$0] } ?? [] }
+    }
+
+    private func isBusy(_ descriptor: Int32, _ mode: LockMode, _ held: (OpenFile) -> [LockMode]) -> Bool {
         guard let inode = self[descriptor]?.inode else { return false }
         return contains { other, file in
-            guard other != descriptor, file.inode == inode, let held = file.locks[kind] else { return false }
-            return held == .exclusive || mode == .exclusive
+            guard other != descriptor, file.inode == inode else { return false }
+            return held(file).contains { $0 == .exclusive || mode == .exclusive }
         }
     }
 
-    /// Takes or converts a lock without waiting.
+    /// Takes or converts a lock on some bytes without waiting, which is atomic.
+    mutating func lock(_ descriptor: Int32, _ range: Range<Int64>, _ mode: LockMode) throws(Failure) {
+        if isBusy(descriptor, range, mode) { throw Failure(EWOULDBLOCK) }
+        self[descriptor]?.setRange(range, mode)
+    }
+
+    /// Takes or converts a flock(2) without waiting.
     ///
-    /// Converting is atomic for open-file-description locks. flock(2) gives the old lock up first, and does not give it back
-    /// if the new one is busy.
-    mutating func lock(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) throws(Failure) {
-        if self[descriptor]?.locks[kind] == mode { return }
-        let isBusy = isBusy(descriptor, kind, mode)
-        if kind == .flock { self[descriptor]?.locks[kind] = nil }
+    /// It gives the old lock up first, and does not give it back if the new one is busy.
+    mutating func lock(_ descriptor: Int32, _ mode: LockMode) throws(Failure) {
+        if self[descriptor]?.flock == mode { return }
+        let isBusy = isBusy(descriptor, mode)
+        self[descriptor]?.flock = nil
         if isBusy { throw Failure(EWOULDBLOCK) }
-        self[descriptor]?.locks[kind] = mode
+        self[descriptor]?.flock = mode
     }
 }

@@ -122,14 +122,40 @@ extension SimulatedFileSystem {
             }
         try perform(call) { state throws(Failure) in
             precondition(state.open[descriptor] != nil, "descriptor \(descriptor) is not open")
-            state.open[descriptor]?.locks[kind] = nil
+            switch kind {
+            case .flock: state.open[descriptor]?.flock = nil
+            case .openFileDescription: state.open[descriptor]?.setRange(wholeFile, nil)
+            }
         }
     }
 
-    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
-        try perform(Call("fcntl", descriptor, flags: ["F_OFD_GETLK", "F_WRLCK"])) { state throws(Failure) in
-            state.open.isBusy(descriptor, .openFileDescription, .exclusive)
+    package func tryLock(
+        _ descriptor: Int32,
+        _ range: Range<Int64>,
+        exclusive: Bool
+    ) throws(SystemError) -> Bool {
+        let flags = ["F_OFD_SETLK", exclusive ? "F_WRLCK" : "F_RDLCK"]
+        do {
+            try perform(Call("fcntl", descriptor, flags: flags, details: ["\(range)"])) { state throws(Failure) in
+                try state.lock(descriptor, range, exclusive ? .exclusive : .shared)
+            }
+            return true
+        } catch  where error.isAny(of: EWOULDBLOCK, EACCES) {
+            return false
         }
+    }
+
+    package func unlock(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) {
+        let call = Call("fcntl", descriptor, flags: ["F_OFD_SETLK", "F_UNLCK"], details: ["\(range)"])
+        try perform(call) { state throws(Failure) in
+            precondition(state.open[descriptor] != nil, "descriptor \(descriptor) is not open")
+            state.open[descriptor]?.setRange(range, nil)
+        }
+    }
+
+    package func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool {
+        let call = Call("fcntl", descriptor, flags: ["F_OFD_GETLK", "F_WRLCK"], details: ["\(range)"])
+        return try perform(call) { state throws(Failure) in state.open.isBusy(descriptor, range, .exclusive) }
     }
 
     /// This process, if any descriptor has the file flocked: the table does not know simulated processes.
@@ -137,23 +163,23 @@ extension SimulatedFileSystem {
     /// It is no system call, and not recorded.
     package func lockHolder(of file: FileIdentity) -> Int32? {
         withState { state in
-            let isHeld = state.open.values.contains { $0.inode == file.inode && $0.locks[.flock] != nil }
+            let isHeld = state.open.values.contains { $0.inode == file.inode && $0.flock != nil }
             return isHeld ? getpid() : nil
         }
     }
 
-    /// The word that is kept with the file.
+    /// A word that is kept with the file.
     ///
     /// It is memory, no system call, and not recorded.
-    package func sharedWord(of descriptor: Int32) -> SharedWord? {
+    package func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord? {
         withState { state in
             let number = state.inode(descriptor)
-            if let word = state.words[number] { return word }
+            if let word = state.words[number]?[index] { return word }
             let life = state.life
-            let word = SharedWord(state.volume[number].memory) { [weak self] new in
-                self?.withState { $0.store(new, number, in: life) }
+            let word = SharedWord(state.volume[number].memory[index]) { [weak self] new in
+                self?.withState { $0.store(new, number, index, in: life) }
             }
-            state.words[number] = word
+            state.words[number, default: [:]][index] = word
             return word
         }
     }

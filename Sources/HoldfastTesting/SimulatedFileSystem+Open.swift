@@ -36,12 +36,15 @@ extension SimulatedFileSystem {
         withState { $0.open.count }
     }
 
-    /// The locks that are held, in the order of their descriptors.
+    /// The locks on whole files that are held, in the order of their descriptors.
     public var heldLocks: [HeldLock] {
         withState { state in
             state.open.sorted { $0.key < $1.key }.flatMap { descriptor, file in
-                [HeldLock.Family.flock, .openFileDescription].compactMap { family in
-                    file.locks[family == .flock ? .flock : .openFileDescription].map {
+                let whole = file.ranges.first { $0.range == wholeFile }
+                return [(HeldLock.Family.flock, file.flock), (.openFileDescription, whole?.mode)].compactMap {
+                    family,
+                    mode in
+                    mode.map {
                         HeldLock(
                             path: file.path,
                             descriptor: descriptor,

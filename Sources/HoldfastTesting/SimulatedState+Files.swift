@@ -51,11 +51,14 @@ extension SimulatedState {
     }
 
     mutating func lock(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) throws(Failure) {
-        let file = file(descriptor)
-        if kind == .openFileDescription, mode == .exclusive {
-            precondition(file.isWritable, "descriptor \(descriptor) is not open for writing")
-        }
-        try open.lock(descriptor, kind, mode)
+        if kind == .openFileDescription { return try lock(descriptor, wholeFile, mode) }
+        precondition(open[descriptor] != nil, "descriptor \(descriptor) is not open")
+        try open.lock(descriptor, mode)
+    }
+
+    mutating func lock(_ descriptor: Int32, _ range: Range<Int64>, _ mode: LockMode) throws(Failure) {
+        precondition(file(descriptor).isWritable || mode == .shared, "descriptor \(descriptor) is not open for writing")
+        try open.lock(descriptor, range, mode)
     }
 }
 

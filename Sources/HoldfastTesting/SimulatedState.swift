@@ -18,7 +18,7 @@ struct SimulatedState: Sendable {
     var open: [Int32: OpenFile] = [:]
     var nextDescriptor: Int32 = 1000
     /// The words in memory that somebody has asked for, by the numbers of their files.
-    var words: [UInt64: SharedWord] = [:]
+    var words: [UInt64: [Int: SharedWord]] = [:]
     /// Grows with each reboot: what was asked for before is nobody's memory any more.
     private(set) var life = 0
 
@@ -152,11 +152,11 @@ extension SimulatedState {
     }
 
     /// Notes what somebody stored in the memory of a file.
-    mutating func store(_ value: UInt64, _ number: UInt64, in life: Int) {
+    mutating func store(_ value: UInt64, _ number: UInt64, _ index: Int, in life: Int) {
         guard life == self.life, words[number] != nil else { return }
-        volume[number].memory = value
+        volume[number].memory[index] = value
         takeChanges()
-        log?.store(value, in: number)
+        log?.store(volume[number].memory, in: number)
     }
 
     mutating func forgetMemory() {

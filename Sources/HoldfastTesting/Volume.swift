@@ -109,7 +109,7 @@ struct Volume: Sendable {
 
     /// Loses what was only in memory.
     mutating func forgetMemory() {
-        for number in inodes.keys { inodes[number]?.memory = 0 }
+        for number in inodes.keys { inodes[number]?.memory = SIMD2() }
     }
 
     /// Notes that data (`modified`) or only metadata of a file changed.

@@ -55,7 +55,8 @@ extension ExitStatus {
         switch error.code {
         case .notFound: self = .noInput
         case .corrupt, .decodingFailed, .migrationFailed: self = .corrupt
-        case .conflict, .fenced, .wrongStore, .newerFormat, .newerSchema, .missingMigration, .tooLarge, .refused:
+        case .conflict, .fenced, .wrongStore, .newerFormat, .newerSchema, .missingMigration, .tooLarge, .refused,
+            .compromised:
             self = .refused
         case .timedOut: self = .busy
         case .outcomeUnknown, .latched: self = .ioError

@@ -24,10 +24,18 @@ package struct ArenaFile {
     let path: String
 
     static let publishingSuffix = "publishing"
+    /// How long an opening waits for another one.
+    package static let longestPatience = Duration.seconds(10)
+    static let noBootID = "the boot id cannot be read, so a reboot could not be noticed"
 
     /// The mutexes, one after another.
     func cell(_ index: Int) -> UnsafeMutablePointer<MutexCell> {
         unsafe (base + ArenaLayout.cells + index * MutexCell.size).assumingMemoryBound(to: MutexCell.self)
+    }
+
+    /// The random number of the arena.
+    var key: UInt64 {
+        unsafe UnsafeRawPointer(base).loadUnaligned(fromByteOffset: ArenaLayout.random, as: UInt64.self)
     }
 
     func slot(_ index: Int) -> UnsafeMutablePointer<ArenaSlot> {
@@ -60,18 +68,18 @@ extension ArenaFile {
         _ name: FileName,
         in directory: Directory,
         _ layout: ArenaLayout,
-        bootID: String?
+        bootID: String?,
+        patience: Duration
     ) throws(LockError) -> ArenaFile {
         let path = directory.path(of: name)
         guard let bootID, bootID.utf8.count == ArenaLayout.bootID.count else {
-            let reason = "the boot id cannot be read, so a reboot could not be noticed"
-            throw LockError(.unsupported, path: path, reason: reason)
+            throw LockError(.unsupported, path: path, reason: noBootID)
         }
         // Each turn after the first needs somebody to have made or replaced the file within microseconds.
         for _ in 0..<1000 {
             guard var opened = try openOrMake(name, in: directory, layout, path) else { continue }
             try check(opened.file, path)
-            try opened.lockMaintenance(path)
+            try opened.lockMaintenance(path, patience)
             guard let identity = try checkLayout(of: opened.file, name, in: directory, layout, path) else { continue }
             let arena = try opened.map(layout, identity, path)
             do throws(LockError) {
@@ -150,16 +158,21 @@ extension ArenaFile {
     /// Takes the maintenance lock, which others have for microseconds or for the length of a flush.
     ///
     /// It belongs to the open file: within one arena object, ``MutexArena`` sees to it that one thread has it.
-    static func lockMaintenance(_ descriptor: Int32, _ path: String) throws(LockError) {
-        let deadline = ContinuousClock.now + .seconds(10)
+    static func lockMaintenance(
+        _ descriptor: Int32,
+        _ path: String,
+        _ patience: Duration = longestPatience
+    ) throws(LockError) {
+        let deadline = ContinuousClock.now + patience
         while hf_ofd_lock(descriptor, true, false, 0, 1) != 0 {
             switch hf_errno() {
             case EINTR: continue
             case EAGAIN, EACCES: break
             case let code: throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
             }
-            if ContinuousClock.now > deadline {
-                let reason = "somebody else has been opening it for more than ten seconds"
+            if ContinuousClock.now >= deadline {
+                let time = patience == .zero ? "is opening it" : "has been opening it for more than \(patience)"
+                let reason = "another process \(time)"
                 throw LockError(.timedOut, path: path, reason: reason)
             }
             hf_wait_readable(-1, -1, 200_000)
@@ -174,11 +187,25 @@ extension ArenaFile {
         _ layout: ArenaLayout,
         _ path: String
     ) throws(LockError) -> FileIdentity? {
+        do throws(SystemError) {
+            guard try directory.identity(of: name) == file.status().identity else { return nil }
+        } catch {
+            throw LockError(error, path: path, while: "look at it")
+        }
+        return try look(at: file, layout, path).identity
+    }
+
+    /// Which file it is, and the arena's random number, if it is an arena of this layout.
+    static func look(
+        at file: borrowing Descriptor,
+        _ layout: ArenaLayout,
+        _ path: String
+    ) throws(LockError) -> (identity: FileIdentity, key: UInt64) {
         let status: FileStatus
         let header: [UInt8]
         do throws(SystemError) {
             status = try file.status()
-            guard try directory.identity(of: name) == status.identity else { return nil }
+            if status.kind != .regular { throw SystemError(call: "fstat", code: ENODEV) }
             header = try unsafe withBuffer(ArenaLayout.headerSize) { bytes throws(SystemError) in
                 let count = try unsafe file.readAll(into: bytes)
                 return unsafe Array(bytes[..<count])
@@ -189,7 +216,7 @@ extension ArenaFile {
         if let fault = layout.fault(in: header, fileSize: status.size) {
             throw LockError(fault.code, path: path, reason: fault.reason)
         }
-        return status.identity
+        return (status.identity, ArenaLayout.key(in: header))
     }
 }
 
@@ -218,13 +245,13 @@ private struct OpenedArena: ~Copyable {
         unsafe hf_member_destroy(member)
     }
 
-    mutating func lockMaintenance(_ path: String) throws(LockError) {
-        try ArenaFile.lockMaintenance(file.rawValue, path)
+    mutating func lockMaintenance(_ path: String, _ patience: Duration) throws(LockError) {
+        try ArenaFile.lockMaintenance(file.rawValue, path, patience)
         isLocked = true
     }
 
     consuming func map(_ layout: ArenaLayout, _ identity: FileIdentity, _ path: String) throws(LockError) -> ArenaFile {
-        guard let base = unsafe hf_map_shared(file.rawValue, layout.size) else {
+        guard let base = unsafe hf_map_shared(file.rawValue, layout.size, true) else {
             let cause = SystemError(call: "mmap", code: hf_errno())
             throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
         }
@@ -281,6 +308,8 @@ extension ArenaFile {
             unsafe cell(index).pointee.restart(epoch: epoch)
             unsafe cell(index).pointee.published.store(0, ordering: .relaxed)
         }
+        // Who sees the boot id sees that nothing is published.
+        atomicMemoryFence(ordering: .releasing)
         unsafe bootID.copyBytes(from: ours.utf8)
     }
 

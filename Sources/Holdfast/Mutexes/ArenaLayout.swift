@@ -18,6 +18,7 @@ package struct ArenaLayout: Hashable, Sendable {
     package static let slots = 1024
     package static let slotTable = 4096
     package static let cells = slotTable + slots * ArenaSlot.size
+    package static let random = 48
     package static let epoch = 64
     package static let bootID = 72..<108
     package static let headerSize = 64
@@ -73,6 +74,11 @@ package struct ArenaLayout: Hashable, Sendable {
             return (.refused, "it is \(fileSize) bytes long and should be \(size)")
         }
         return nil
+    }
+
+    /// The random number in a sound header.
+    static func key(in header: [UInt8]) -> UInt64 {
+        unsafe header.withUnsafeBytes { unsafe $0.loadUnaligned(fromByteOffset: random, as: UInt64.self) }
     }
 
     private static func checksum(of bytes: [UInt8]) -> UInt64 {

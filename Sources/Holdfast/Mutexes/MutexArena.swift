@@ -70,13 +70,21 @@ public final class MutexArena: Sendable {
         try self.init(name, in: directory, count: count)
     }
 
-    /// Opens an arena in a boot with this id: after another one, everybody who held a mutex is dead.
-    package init(_ name: FileName, in directory: Directory, count: Int, bootID: String?) throws(LockError) {
+    /// Opens an arena in a boot with this id: after another one, every holder of a mutex is dead.
+    ///
+    /// `patience` is how long to wait for another process that is opening it.
+    package init(
+        _ name: FileName,
+        in directory: Directory,
+        count: Int,
+        bootID: String?,
+        patience: Duration = ArenaFile.longestPatience
+    ) throws(LockError) {
         guard (1...Self.maximumCount).contains(count) else {
             let reason = "an arena has 1 to \(Self.maximumCount) mutexes, not \(count)"
             throw LockError(.refused, path: directory.path(of: name), reason: reason)
         }
-        file = try ArenaFile.open(name, in: directory, ArenaLayout(count: count), bootID: bootID)
+        file = try ArenaFile.open(name, in: directory, ArenaLayout(count: count), bootID: bootID, patience: patience)
         self.directory = directory
         self.name = name
     }

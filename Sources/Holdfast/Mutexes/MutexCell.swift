@@ -28,6 +28,7 @@ struct MutexCell: ~Copyable {
     private let unusedToo: UInt64
 
     static let size = 64
+    static let publishedOffset = 48
 }
 
 extension MutexCell {

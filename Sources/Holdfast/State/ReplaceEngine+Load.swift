@@ -69,7 +69,20 @@ extension ReplaceEngine {
             try directory.sync(.full)
         } catch {
             if error.isFailedFlush { doubt(frame) }
+            if error.isImpossibleFlush, error.code != EROFS, isOnReadOnlyMedium { return }
             throw StateError(.notDurable, operation, path: path, cause: error)
+        }
+    }
+}
+
+extension ReplaceEngine {
+    /// Whether nothing can be written here, so that what is there cannot be taken back.
+    private var isOnReadOnlyMedium: Bool {
+        do throws(SystemError) {
+            _ = try directory.open(names.state, .readWrite)
+            return false
+        } catch {
+            return error.code == EROFS
         }
     }
 }

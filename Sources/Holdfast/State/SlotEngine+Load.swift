@@ -3,25 +3,18 @@
 // Loading. A reader takes no lock as long as the published word says which generation counts: it reads that one, and looks
 // at the word again if it is not there. Bytes whose flush has not returned carry a later generation, so they are not read.
 
+internal import Synchronization
 internal import _HoldfastCShims
 
 extension SlotEngine {
     /// The state that counts, or the older one if that is damaged; nil if the name does not lead to a two-slot file.
     func load(_ operation: StateError.Operation, durable: Bool) throws(StateError) -> LoadedState? {
-        // Each turn after the first needs somebody to have saved or replaced the file meanwhile.
+        // Each turn after the first needs another process to have saved or replaced the file meanwhile.
         for _ in 0..<1000 {
             guard let file = try file(operation) else { return nil }
-            guard let sidecar = try readerSidecar(operation) else {
-                return try loadDirectly(file, operation, durable: durable)
-            }
-            do throws(LockError) {
-                try sidecar.checkPlace()
-            } catch {
-                retire(sidecar)
-                continue
-            }
-            let word = sidecar.published
-            if let published = PublishedState(word: word), published.isDurable || !durable {
+            let word = try trustedWord(file, operation)
+            let seen = word?.current ?? 0
+            if let word, let published = PublishedState(word: seen), published.isDurable || !durable {
                 let generation = published.generation
                 let content = try read(generation.slot, of: file, operation)
                 if case .tooLarge(generation, let error) = content { throw error }
@@ -29,53 +22,54 @@ extension SlotEngine {
                     // A save whose half is in the other slot may have been told of before a reboot.
                     if published.failures == 0 { return loaded(state, rejected: nil) }
                     let other = try read(1 - generation.slot, of: file, operation)
-                    if sidecar.published != word { continue }
+                    if word.current != seen { continue }
                     if case .damaged(let error) = other { return loaded(state, rejected: error) }
                     return loaded(state, rejected: nil)
                 }
-                if sidecar.published != word { continue }
+                if word.current != seen { continue }
             }
             // Nothing is published since the system started, or what was published is not there.
-            if let loaded = try loadAlone(file, sidecar, operation, durable: durable) { return loaded }
+            if let loaded = try loadAlone(file, word, operation, durable: durable) { return loaded }
         }
-        throw StateError(operation.failure, operation, path: path, detail: "somebody keeps replacing it")
+        throw StateError(operation.failure, operation, path: path, detail: "another process keeps replacing it")
     }
 
-    /// With no writer at work; nil if the file was replaced meanwhile.
+    /// With no writer at work, if that can be had without waiting; nil if the file was replaced meanwhile.
+    ///
+    /// `word` is the published word, if it is to be believed.
     private func loadAlone(
         _ file: OpenSlots,
-        _ sidecar: TwoSlotSidecar,
+        _ word: PublishedWord?,
         _ operation: StateError.Operation,
         durable: Bool
     ) throws(StateError) -> LoadedState? {
-        let lock: TwoSlotSidecar.Lock
+        let lock: TwoSlotSidecar.Lock?
         do throws(LockError) {
-            lock = try sidecar.lock(deadline: nil)
-        } catch  where error.code == .reentrant {
-            // Who has the lock itself has not written yet.
-            return try loadDirectly(file, operation, durable: durable)
+            // A save in progress may be what a durable load has to flush, and then to return.
+            let isWaiting = durable && word != nil
+            lock = try presentSidecar(patience: .zero)?.lock(deadline: isWaiting ? nil : .now)
         } catch  where error.code == .compromised {
-            retire(sidecar)
+            // The arena was deleted. The next turn sees it.
+            if let sidecar = memory.withLock({ $0.sidecar }) { retire(sidecar) }
             return nil
         } catch {
-            throw notRead(error, operation)
+            // Another process opens the arena, or writes, and may have been stopped in the middle; or this one may not open it,
+            // or has the lock itself. Readers do not wait.
+            lock = nil
+        }
+        guard let lock else {
+            let loaded = try loadDirectly(file, operation, durable: durable)
+            // A writer that has come meanwhile may be in the middle of a save, which may fail.
+            if word == nil, let arena = memory.withLock({ $0.word })?.arena, file.isVouched(in: arena) { return nil }
+            return loaded
         }
         guard try isInPlace(file, operation) else { return nil }
-        let recovered = try recover(file, lock, operation, flushing: durable)
+        file.beginUse()
+        defer { file.endUse() }
+        let found = try enter(file, lock, operation, flushing: durable)
+        let recovered = if let found { found } else { try recover(file, lock, operation, flushing: durable) }
         TwoSlotSidecar.release(lock)
         return loaded(recovered.state, rejected: recovered.rejected)
-    }
-
-    private func readerSidecar(_ operation: StateError.Operation) throws(StateError) -> TwoSlotSidecar? {
-        do throws(LockError) {
-            return try sidecarOfReader()
-        } catch {
-            throw notRead(error, operation)
-        }
-    }
-
-    private func notRead(_ error: LockError, _ operation: StateError.Operation) -> StateError {
-        StateError(operation.failure, operation, path: path, cause: error.cause, underlying: error)
     }
 
     private func loaded(_ state: StoredState, rejected: StateError?) -> LoadedState {
@@ -87,7 +81,7 @@ extension SlotEngine {
         )
     }
 
-    /// For who may not even open what is beside the file: writers may be at work.
+    /// By the slots alone: writers may be at work.
     ///
     /// What it returns is flushed first, because nothing tells whether it is on the device already.
     private func loadDirectly(
@@ -102,16 +96,38 @@ extension SlotEngine {
             // one, so a slot that was sound and older at the first read may be the newer one now.
             if survey.older != nil || last?.isLike(survey) == true {
                 guard let newest = survey.newest else { throw nothingSound(survey, operation) }
-                do throws(SystemError) {
-                    try file.file.sync(.data)
-                    if durable { try flushName() }
-                } catch {
-                    throw StateError(.notDurable, operation, path: path, cause: error)
-                }
+                try flush(newest.frame, of: file, operation, durable: durable)
                 return loaded(newest, rejected: survey.problem(operation, path: path))
             }
             last = survey
         }
-        throw StateError(operation.failure, operation, path: path, detail: "somebody keeps writing to it")
+        throw StateError(operation.failure, operation, path: path, detail: "another process keeps writing to it")
+    }
+
+    /// Flushes what the slots alone say, before it is returned.
+    private func flush(
+        _ frame: SealedHeader,
+        of file: OpenSlots,
+        _ operation: StateError.Operation,
+        durable: Bool
+    ) throws(StateError) {
+        let word = memory.withLock { $0.word }?.current ?? 0
+        if durable, PublishedState.last(in: word).nameDoubt == .flushFailed {
+            throw notNamed(nil, operation)
+        }
+        if isSettled(frame), !durable { return }
+        do throws(SystemError) {
+            do throws(SystemError) {
+                try file.file.sync(.data)
+                settle(frame)
+            } catch  where error.isImpossibleFlush {
+                // A medium that cannot be written to holds what it holds.
+                if durable, !file.isUnchangeable(error) { throw error }
+                return
+            }
+            if durable { try flushName() }
+        } catch {
+            throw StateError(.notDurable, operation, path: path, cause: error)
+        }
     }
 }

@@ -80,7 +80,7 @@ extension SlotEngine {
             isFlushed: commit.durability == .powerLoss || nameDoubt == .flushFailed,
             nameDoubt: nameDoubt
         )
-        lock.publish(published.word)
+        enterNewFile(lock, request.operation) { lock.publish(published.word) }
         noteSuccess()
         return commit
     }
@@ -101,7 +101,7 @@ extension SlotEngine {
         defer { forget() }
         do throws(StateError) {
             return try files.replace(target, by: payload, header, request, as: image) {
-                sidecar.publish(PublishedState.void(word))
+                sidecar?.publish(PublishedState.void(word))
             }
         } catch {
             if error.code != .directoryNotSynced {

@@ -24,13 +24,16 @@ extension SlotEngine {
     ///   - lock: The writers' lock.
     ///   - operation: For messages; a load puts up with a file that cannot be written to.
     ///   - flushing: Whether also a state that was saved without a flush has to be made durable.
+    ///   - isFirst: Whether no other user vouches for the published word: later states may have been saved, and told of, by
+    ///     way of another arena.
     /// - Returns: What was found.
     /// - Throws: ``StateError`` if there is no sound state, or it cannot be made durable.
     func recover(
         _ file: OpenSlots,
         _ lock: borrowing TwoSlotSidecar.Lock,
         _ operation: StateError.Operation,
-        flushing: Bool
+        flushing: Bool,
+        isFirst: Bool = false
     ) throws(StateError) -> RecoveredState {
         let survey = try survey(file, operation)
         guard let newest = survey.newest else { throw nothingSound(survey, operation) }
@@ -47,16 +50,28 @@ extension SlotEngine {
             problem.code != .corrupt || published.map({ generation < $0.generation }) ?? false
         {
             if flushing, !operation.isSave {
-                let settled = try settle(newest, file, lock, operation, rewriting: false)
+                let settled = try settle(newest, file, lock, operation, rewriting: false, flushing: true)
                 if let error = settled.nameError { throw notNamed(error, operation) }
             }
             let known = published ?? PublishedState(generation: generation, isFlushed: false)
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
         }
         if let published, generation == published.generation, published.isFlushed || !flushing {
-            return RecoveredState(state: newest, published: published)
+            // A save whose half is in the other slot may have been told of before a reboot.
+            return RecoveredState(
+                state: newest,
+                rejected: published.failures == 0 ? nil : problem,
+                published: published
+            )
         }
-        let settled = try settle(newest, file, lock, operation, rewriting: published != nil)
+        if lock.arena == nil, isSettled(newest.frame) {
+            let known = PublishedState(generation: generation, isFlushed: true, failures: survey.failures)
+            return RecoveredState(state: newest, rejected: problem, published: known)
+        }
+        // What another arena's users have saved may have been told to be durable; what a writer of this one was saving when it
+        // died was not.
+        let isUntold = published.map { !isFirst || lock.isAbandoned || $0.generation == generation } ?? false
+        let settled = try settle(newest, file, lock, operation, rewriting: isUntold, flushing: flushing)
         let nameDoubt = last.nameDoubt.or(PublishedState.NameDoubt(settled.nameError))
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
@@ -82,6 +97,7 @@ extension SlotEngine {
     ///   - lock: The writers' lock.
     ///   - operation: A load puts up with a file that it cannot write to.
     ///   - rewriting: Whether its pages may look clean though they are not on the device.
+    ///   - flushing: Whether a load is to fail where nothing can be flushed; a save fails in any case.
     /// - Returns: What of it succeeded.
     /// - Throws: ``StateError`` if the state itself could not be flushed.
     private func settle(
@@ -89,7 +105,8 @@ extension SlotEngine {
         _ file: OpenSlots,
         _ lock: borrowing TwoSlotSidecar.Lock,
         _ operation: StateError.Operation,
-        rewriting: Bool
+        rewriting: Bool,
+        flushing: Bool
     ) throws(StateError) -> Settled {
         var isWritten = true
         do throws(SystemError) {
@@ -109,6 +126,9 @@ extension SlotEngine {
             }
             do throws(SystemError) {
                 try file.file.sync(.data)
+            } catch  where !operation.isSave && error.isImpossibleFlush {
+                isWritten = false
+                if flushing, !file.isUnchangeable(error) { throw error }
             } catch {
                 // It may have been the first flush of the whole file, and the next one does not tell of the rest.
                 lock.publish(PublishedState.doubted(lock.published))
@@ -129,7 +149,7 @@ extension SlotEngine {
     }
 
     /// After one failed flush another might succeed and do nothing.
-    private func notNamed(_ error: SystemError?, _ operation: StateError.Operation) -> StateError {
+    func notNamed(_ error: SystemError?, _ operation: StateError.Operation) -> StateError {
         let detail = "a flush of it or of its name has failed, which the next durable save mends"
         return StateError(.notDurable, operation, path: path, cause: error, detail: detail)
     }
@@ -137,7 +157,10 @@ extension SlotEngine {
     /// Flushes the directory; why that failed, if it did.
     ///
     /// Who dies in it leaves the name in doubt.
+    ///
+    /// The name of a file whose directory cannot be written to is not ours to flush.
     func nameError(_ lock: borrowing TwoSlotSidecar.Lock) -> SystemError? {
+        if lock.arena == nil { return nil }
         let word = lock.published
         lock.publish(PublishedState.flushingName(word))
         do throws(SystemError) {

@@ -47,13 +47,22 @@ extension SlotEngine {
         // Each turn after the first needs somebody to have replaced the file meanwhile.
         for _ in 0..<1000 {
             guard let file = try lastFile(request.operation) else { return nil }
-            let lock = try lock(request.operation, deadline: request.deadline)
+            let lock = try lock(request.operation, deadline: request.deadline, for: file)
             if try isInPlace(file, request.operation) {
                 if let error = file.writingError {
                     // Opened anew the next time: the permissions, or the mount, may be others then.
                     forget()
                     throw StateError(.notSaved, request.operation, path: path, cause: error)
                 }
+                file.beginUse()
+                defer { file.endUse() }
+                _ = try enter(
+                    file,
+                    lock,
+                    request.operation,
+                    deadline: request.deadline,
+                    flushing: request.durability == .powerLoss
+                )
                 let result = try body(file, lock)
                 TwoSlotSidecar.release(lock)
                 return result
@@ -131,8 +140,9 @@ extension SlotEngine {
         }
         // Who makes a larger file, or another one, holds this lock too, so what is left of one is nobody's.
         files.sweep()
+        let frame: SealedHeader
         do throws(SystemError) {
-            _ = try ReplaceEngine.fill(
+            frame = try ReplaceEngine.fill(
                 file.file,
                 header,
                 payload,
@@ -165,6 +175,7 @@ extension SlotEngine {
         )
         lock.publish(published.word)
         remember(published.word, header)
+        settle(flushes ? frame : nil)
         noteSuccess()
         return try files.commit(header, .twoSlot, syncError: nameError, flushes, request)
     }

@@ -14,7 +14,7 @@ internal import _HoldfastCShims
 final class SlotEngine: Sendable {
     /// The ordinary file of the same name: how a file is opened, and how one takes another's place.
     let files: ReplaceEngine
-    private let memory = Mutex(Memory())
+    let memory = Mutex(Memory())
 
     var names: CompanionNames { files.names }
     var options: StateOptions { files.options }
@@ -23,9 +23,12 @@ final class SlotEngine: Sendable {
     /// After so many failed flushes in a row nothing is written any more.
     private static let mostFailures = 3
 
-    private struct Memory {
+    struct Memory {
         var file: OpenSlots?
         var sidecar: TwoSlotSidecar?
+        var word: PublishedWord?
+        /// What was flushed after it was read or saved here: to flush it once more would be of no use.
+        var settled: SealedHeader?
         var hasRetracted = false
         var known: KnownState?
         var failures = 0
@@ -40,22 +43,6 @@ final class SlotEngine: Sendable {
     var hasFile: Bool { memory.withLock { $0.file != nil } }
 }
 
-/// An open two-slot file.
-final class OpenSlots: Sendable {
-    let file: Descriptor
-    let identity: FileIdentity
-    let header: SlotFileHeader
-    /// Why it is open for reading only, if it is.
-    let writingError: SystemError?
-
-    init(_ file: consuming Descriptor, _ identity: FileIdentity, _ header: SlotFileHeader, _ error: SystemError?) {
-        self.file = file
-        self.identity = identity
-        self.header = header
-        writingError = error
-    }
-}
-
 /// The newest state, as long as the published word stays.
 struct KnownState: Sendable {
     var word: UInt64
@@ -66,7 +53,7 @@ extension SlotEngine {
     /// The two-slot file of the name, opened now or earlier; nil if there is none or it is of another kind.
     func file(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
         if let file = memory.withLock({ $0.file }) {
-            if try isInPlace(file, operation) { return file }
+            if file.isOfThisProcess, try isInPlace(file, operation) { return file }
             forget()
         }
         var writingError: SystemError?
@@ -91,7 +78,7 @@ extension SlotEngine {
     ///
     /// The caller has to look again whether it is in place, under the lock.
     func lastFile(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
-        if let file = memory.withLock({ $0.file }) { return file }
+        if let file = memory.withLock({ $0.file }), file.isOfThisProcess { return file }
         return try file(operation)
     }
 
@@ -107,16 +94,24 @@ extension SlotEngine {
 
     /// The file is another one from now on.
     func forget() {
-        memory.withLock { memory in
-            memory.file = nil
-            memory.known = nil
+        let (file, word) = memory.withLock { memory in
+            defer {
+                memory.file = nil
+                memory.word = nil
+                memory.known = nil
+            }
+            return (memory.file, memory.word)
         }
+        // Those who look at memory alone look again.
+        word?.end()
+        // The locks of a forked child are its parent's.
+        if let file, file.isOfThisProcess { file.leave() }
     }
 
     /// What is beside the file, opened when it is first needed.
-    func sidecar() throws(LockError) -> TwoSlotSidecar {
+    func sidecar(patience: Duration = ArenaFile.longestPatience) throws(LockError) -> TwoSlotSidecar {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
-        let sidecar = try TwoSlotSidecar.of(names, in: files.directory)
+        let sidecar = try TwoSlotSidecar.of(names, in: files.directory, patience: patience)
         memory.withLock { $0.sidecar = sidecar }
         return sidecar
     }
@@ -130,18 +125,13 @@ extension SlotEngine {
         }
     }
 
-    /// The same for a reader, who makes none: it would belong to the reader, and the writers might not open it.
+    /// The same for a reader, which makes none: it would belong to the reader, and the writers might not open it.
     ///
-    /// - Returns: Nil if there is none, or not for this process.
-    /// - Throws: What may pass: whoever reads without it might be given a save that has not returned.
-    func sidecarOfReader() throws(LockError) -> TwoSlotSidecar? {
+    /// - Returns: Nil if there is none.
+    func presentSidecar(patience: Duration = ArenaFile.longestPatience) throws(LockError) -> TwoSlotSidecar? {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
         guard let found = try? files.directory.status(of: names.arena), found.kind == .regular else { return nil }
-        do throws(LockError) {
-            return try sidecar()
-        } catch  where error.code == .unsupported || error.cause?.isAny(of: EACCES, EPERM, EROFS) ?? false {
-            return nil
-        }
+        return try sidecar(patience: patience)
     }
 
     /// Has those who still read a two-slot file that somebody removed look again.
@@ -152,9 +142,12 @@ extension SlotEngine {
         defer { if !hasFile { memory.withLock { $0.sidecar = nil } } }
         let sidecar: TwoSlotSidecar?
         do throws(LockError) {
-            sidecar = try sidecarOfReader()
-        } catch  where error.code == .refused {
-            // What is no arena tells no reader anything.
+            sidecar = try presentSidecar()
+        } catch
+            where error.code == .refused || error.code == .unsupported
+            || error.cause?.isAny(of: EACCES, EPERM, EROFS) ?? false
+        {
+            // What is no arena of this system's, or cannot be written to, tells no reader anything.
             sidecar = nil
         } catch {
             throw files.lockFailure(error, request.operation)
@@ -168,24 +161,34 @@ extension SlotEngine {
     }
 
     /// Waits for its turn among the writers of the two-slot file.
+    ///
+    /// `file` is the one that is there, if one is: its writers lock its own inode where no arena can be had.
     func lock(
         _ operation: StateError.Operation,
-        deadline: ContinuousClock.Instant?
+        deadline: ContinuousClock.Instant?,
+        for file: OpenSlots? = nil
     ) throws(StateError) -> TwoSlotSidecar.Lock {
         do throws(LockError) {
-            let sidecar = try sidecar()
-            let lock: TwoSlotSidecar.Lock
-            do throws(LockError) {
-                lock = try sidecar.lock(deadline: deadline)
-            } catch  where error.code == .compromised {
-                retire(sidecar)
-                lock = try self.sidecar().lock(deadline: deadline)
-            }
-            if lock.isAbandoned { files.sweepAgain() }
-            return lock
+            return try lockArena(deadline: deadline)
         } catch {
+            if let file, file.writingError == nil, isWithoutArena(error) {
+                return try lockInode(of: file, operation, deadline: deadline)
+            }
             throw files.lockFailure(error, operation)
         }
+    }
+
+    private func lockArena(deadline: ContinuousClock.Instant?) throws(LockError) -> TwoSlotSidecar.Lock {
+        let sidecar = try sidecar()
+        let lock: TwoSlotSidecar.Lock
+        do throws(LockError) {
+            lock = try sidecar.lock(deadline: deadline)
+        } catch  where error.code == .compromised {
+            retire(sidecar)
+            lock = try self.sidecar().lock(deadline: deadline)
+        }
+        if lock.isAbandoned { files.sweepAgain() }
+        return lock
     }
 }
 
@@ -196,6 +199,10 @@ extension SlotEngine {
             return known.header
         }
     }
+
+    func isSettled(_ frame: SealedHeader) -> Bool { memory.withLock { $0.settled == frame } }
+
+    func settle(_ frame: SealedHeader?) { memory.withLock { $0.settled = frame } }
 
     func remember(_ word: UInt64, _ header: FrameHeader) {
         memory.withLock { $0.known = KnownState(word: word, header: header) }

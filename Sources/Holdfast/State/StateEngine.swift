@@ -3,6 +3,8 @@
 // Which of the two engines a call goes to: by what the file is, and for a save also by what it is to be. A file may become
 // the other kind at any moment before a lock is held, so each engine says when it is not meant, before it has done anything.
 
+internal import _HoldfastCShims
+
 /// One state file of either strategy.
 final class StateEngine: Sendable {
     let files: ReplaceEngine
@@ -120,6 +122,12 @@ final class StateEngine: Sendable {
             }
         } catch let error as StateError {
             if error.isOtherStrategy { return nil }
+            // Where `.NAME.lock` cannot be made, a two-slot file can still be written in place.
+            if error.code == .notLocked, error.cause?.isAny(of: EROFS, EACCES, EPERM) ?? false,
+                try slots.file(request.operation) != nil
+            {
+                return nil
+            }
             throw error
         }
     }

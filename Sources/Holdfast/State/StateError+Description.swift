@@ -30,12 +30,13 @@ extension StateError: CustomStringConvertible {
         case .fenced: return "the fencing token \(found) is older than the state's, \(expected)"
         case .timedOut: return "another writer held its lock until the deadline"
         case .notLocked: return "its lock cannot be taken: \(thrown)"
+        case .compromised: return "other processes use this file by another name or from another directory"
         case .latched: return "earlier flushes of it failed, the last one with \(cause?.description ?? "?")"
-        default: return cause?.description ?? code.description
+        default: return underlying.map { "\($0)" } ?? cause?.description ?? code.description
         }
     }
 
-    private var thrown: String { underlying.map { "\($0)" } ?? "unknown" }
+    private var thrown: String { underlying.map { "\($0)" } ?? cause?.description ?? "unknown" }
 
     /// What is true now.
     private var truth: String? {
@@ -74,6 +75,11 @@ extension StateError: CustomStringConvertible {
         case .fenced: "Stop: another holder of the lock has taken over."
         case .outcomeUnknown:
             "Look at the kernel's log, and save again when the device works: that writes everything anew."
+        case .compromised:
+            """
+            What is saved by one name is not seen by the other. Use one path everywhere: remove the second name (hard link), or \
+            mount the directory instead of the single file, and end the processes that have the file open by the other path.
+            """
         case .latched: "Look at the kernel's log, and open the state file anew before saving again."
         case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable: cause?.advice
         default: nil

@@ -13,7 +13,7 @@ public struct StateError: Error, Sendable {
         private enum Value: String {
             case notFound, corrupt, newerFormat, newerSchema, missingMigration, migrationFailed, decodingFailed
             case encodingFailed, wrongStore, tooLarge, refused, conflict, fenced, timedOut, notLocked, notRead
-            case notSaved, directoryNotSynced, notDurable, outcomeUnknown, latched
+            case notSaved, directoryNotSynced, notDurable, outcomeUnknown, latched, compromised
         }
 
         private let value: Value
@@ -98,6 +98,11 @@ public struct StateError: Error, Sendable {
         /// That is three times in a row, or once because the file system is read-only by now. Make a new `StateFile` to
         /// try again. Nothing was changed.
         public static let latched = Code(value: .latched)
+        /// Other processes use this two-slot file by a second name, or from a second directory: they do not see what is saved
+        /// by this one.
+        ///
+        /// Thrown by loads and saves for as long as such a process has the file open. Nothing was changed.
+        public static let compromised = Code(value: .compromised)
 
         /// The name, for example `notSaved`.
         public var description: String { value.rawValue }

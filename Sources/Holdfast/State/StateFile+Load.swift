@@ -21,8 +21,8 @@ extension StateFile {
     /// - Throws: ``StateError`` with ``StateError/Code/notFound``, ``StateError/Code/corrupt``,
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/newerSchema``, ``StateError/Code/missingMigration``,
     ///   ``StateError/Code/migrationFailed``, ``StateError/Code/decodingFailed``, ``StateError/Code/wrongStore``,
-    ///   ``StateError/Code/tooLarge``, ``StateError/Code/refused``, ``StateError/Code/notRead``, or, if `durable`,
-    ///   ``StateError/Code/notDurable``.
+    ///   ``StateError/Code/tooLarge``, ``StateError/Code/refused``, ``StateError/Code/notRead``, in two slots
+    ///   ``StateError/Code/compromised``, or, if `durable`, ``StateError/Code/notDurable``.
     public func load(orPrevious: Bool = false, durable: Bool = false) throws(StateError) -> Value {
         try loadWithReport(orPrevious: orPrevious, durable: durable).value
     }
@@ -61,7 +61,7 @@ extension StateFile {
     /// - Returns: What the file says of itself.
     /// - Throws: ``StateError`` with ``StateError/Code/notFound``, ``StateError/Code/corrupt``,
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
-    ///   ``StateError/Code/refused`` or ``StateError/Code/notRead``.
+    ///   ``StateError/Code/refused``, ``StateError/Code/notRead`` or ``StateError/Code/compromised``.
     public func verify() throws(StateError) -> LoadReport {
         LoadReport(try engine.load(.verifying, orPrevious: false, durable: false))
     }

@@ -29,7 +29,7 @@ extension StateFile {
     /// - Throws: ``StateError`` with ``StateError/Code/notSaved``, ``StateError/Code/conflict``,
     ///   ``StateError/Code/fenced``, ``StateError/Code/timedOut``, ``StateError/Code/notLocked``,
     ///   ``StateError/Code/encodingFailed``, ``StateError/Code/tooLarge``, ``StateError/Code/directoryNotSynced``, in two
-    ///   slots ``StateError/Code/outcomeUnknown`` and ``StateError/Code/latched``; and,
+    ///   slots ``StateError/Code/outcomeUnknown``, ``StateError/Code/latched`` and ``StateError/Code/compromised``; and,
     ///   because a save replaces only what it understands, ``StateError/Code/corrupt``, ``StateError/Code/newerFormat``,
     ///   ``StateError/Code/newerSchema``, ``StateError/Code/wrongStore`` and ``StateError/Code/refused``. To go on from
     ///   a corrupt file, ``restorePrevious(fence:deadline:)`` or move it away.

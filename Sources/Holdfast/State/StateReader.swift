@@ -14,13 +14,13 @@
 /// system call, no allocation, no decoding. A save of any process is seen by the first read after it has returned. Of a
 /// file of the other strategy each read looks at the file's header, in four system calls.
 ///
-/// It cannot be copied: make one for each thread or task that reads. Not for: a file that somebody replaces by other means
-/// than Holdfast, which a reader of a two-slot file notices at the next save only.
+/// It cannot be copied: make one for each thread or task that reads. That the file was replaced by other means than Holdfast, or
+/// its arena deleted, a reader of a two-slot file notices within a second.
 public struct StateReader<Value>: ~Copyable {
     private let file: StateFile<Value>
     /// What was published when the value was read; 0 if the value is not to be returned again.
     @usableFromInline var word: UInt64 = 0
-    @usableFromInline var mutex: SharedMemoryMutex?
+    @usableFromInline var place: PublishedPlace?
     @usableFromInline var value: Value?
     private var last: (report: LoadReport, frame: SealedHeader)?
 
@@ -36,8 +36,7 @@ public struct StateReader<Value>: ~Copyable {
     /// - Throws: ``StateError`` as ``StateFile/load(orPrevious:durable:)``.
     @inlinable
     public mutating func read() throws(StateError) -> Value {
-        // What is published is 0 in a forked child, which has no mapping to look at.
-        if word != 0, let mutex, mutex.published == word, let value { return value }
+        if word != 0, let place, place.current == word, let value { return value }
         return try readAgain()
     }
 
@@ -62,12 +61,11 @@ public struct StateReader<Value>: ~Copyable {
         self.value = value
         last = (report, loaded.state.frame)
         // Only what is sound is kept for the word that tells of it.
-        if loaded.strategy == .twoSlot, loaded.rejected == nil, let sidecar = try? file.engine.slots.sidecarOfReader() {
-            let word = sidecar.published
-            if PublishedState(word: word)?.generation == loaded.state.header.generation {
-                mutex = sidecar.mutex
-                self.word = word
-            }
+        if loaded.strategy == .twoSlot, loaded.rejected == nil, let (word, place) = file.engine.slots.sureWord,
+            PublishedState(word: word)?.generation == loaded.state.header.generation
+        {
+            self.place = place
+            self.word = word
         }
         return value
     }

@@ -53,11 +53,10 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
 
         /// The value, if it is another one than the last.
         private mutating func look() throws(StateError) -> Value? {
-            let sidecar = file.engine.slots.hasFile ? try? file.engine.slots.sidecarOfReader() : nil
-            let word = sidecar?.published ?? 0
+            let word = file.engine.slots.sureWord?.word ?? 0
             if let seen {
                 if word != 0, seen.word == word { return nil }
-                if sidecar == nil, file.engine.files.isStill(seen.frame) { return nil }
+                if word == 0, file.engine.files.isStill(seen.frame) { return nil }
             }
             let loaded: LoadedState
             do throws(StateError) {

@@ -11,7 +11,7 @@ final class TwoSlotSidecar: Sendable {
     fileprivate enum Kind: Sendable {
         case arena(SharedMemoryMutex)
         /// On a simulated file system, which has no memory to map.
-        case simulated(LockFile, SharedWord)
+        case simulated(LockFile, SimulatedArena)
     }
 
     private struct Key: Hashable {
@@ -25,8 +25,14 @@ final class TwoSlotSidecar: Sendable {
     private let process = getpid()
     private static let all = Mutex<[Key: WeakReference<TwoSlotSidecar>]>([:])
 
-    /// The one of this process, which is opened, or made, if nobody has it open.
-    static func of(_ names: CompanionNames, in directory: Directory) throws(LockError) -> TwoSlotSidecar {
+    /// The one of this process, which is opened, or made, if it is not open yet.
+    ///
+    /// `patience` is how long to wait for another process that is opening it.
+    static func of(
+        _ names: CompanionNames,
+        in directory: Directory,
+        patience: Duration = ArenaFile.longestPatience
+    ) throws(LockError) -> TwoSlotSidecar {
         let site: LockSite
         do throws(SystemError) {
             site = try LockSite.of(names.arena, in: directory)
@@ -34,17 +40,18 @@ final class TwoSlotSidecar: Sendable {
             throw LockError(error, path: directory.path(of: names.arena), while: "look at its directory")
         }
         // What a simulation forgets at a reboot, no earlier user may keep.
-        if !(directory.fileSystem is KernelFileSystem) { return TwoSlotSidecar(try open(names, in: directory), site) }
-        let key = Key(site: ObjectIdentifier(site), process: getpid())
-        let outcome: Result<TwoSlotSidecar, LockError> = all.withLock { all in
-            if let sidecar = all[key]?.object { return .success(sidecar) }
-            return Result { () throws(LockError) in
-                let made = TwoSlotSidecar(try open(names, in: directory), site)
-                all[key] = WeakReference(made)
-                return made
-            }
+        if !(directory.fileSystem is KernelFileSystem) {
+            return TwoSlotSidecar(try open(names, in: directory, patience), site)
         }
-        return try outcome.get()
+        let key = Key(site: ObjectIdentifier(site), process: getpid())
+        if let sidecar = all.withLock({ $0[key]?.object }) { return sidecar }
+        // Opened without the registry's lock: it may wait. Of two that are opened at once the first to be entered stays.
+        let opened = TwoSlotSidecar(try open(names, in: directory, patience), site)
+        return all.withLock { all in
+            if let sidecar = all[key]?.object { return sidecar }
+            all[key] = WeakReference(opened)
+            return opened
+        }
     }
 
     private init(_ kind: Kind, _ site: LockSite) {
@@ -56,23 +63,25 @@ final class TwoSlotSidecar: Sendable {
         retire()
     }
 
-    private static func open(_ names: CompanionNames, in directory: Directory) throws(LockError) -> Kind {
-        if directory.fileSystem is KernelFileSystem {
-            return .arena(try MutexArena(names.arena, in: directory, count: 1)[0])
+    private static func open(
+        _ names: CompanionNames,
+        in directory: Directory,
+        _ patience: Duration
+    ) throws(LockError) -> Kind {
+        if let arena = try SimulatedArena(names, in: directory, .readWriteOrCreate(permissions: 0o600)) {
+            return .simulated(try LockFile(sidecar: names.arena, in: directory), arena)
         }
-        let lockFile = try LockFile(sidecar: names.arena, in: directory)
-        do throws(SystemError) {
-            let file = try directory.open(names.arena, .readWriteOrCreate(permissions: 0o600))
-            if let word = directory.fileSystem.sharedWord(of: file.rawValue) { return .simulated(lockFile, word) }
-        } catch {
-            throw LockError(error, path: lockFile.path, while: "open it")
-        }
-        throw LockError(.unsupported, path: lockFile.path, reason: "its file system has no memory to share")
+        let bootID = ProcessIdentity.current.bootID
+        let arena = try MutexArena(names.arena, in: directory, count: 1, bootID: bootID, patience: patience)
+        return .arena(arena[0])
     }
 
-    /// The mutex whose word readers look at; nil on a simulated file system.
-    var mutex: SharedMemoryMutex? {
-        if case .arena(let mutex) = kind { mutex } else { nil }
+    /// Which arena it is.
+    var arena: ArenaIdentity {
+        switch kind {
+        case .arena(let mutex): ArenaIdentity(key: mutex.arena.file.key, file: mutex.arena.file.identity)
+        case .simulated(_, let arena): arena.identity
+        }
     }
 
     /// Whether it can be used: a forked child has to open it anew, and everybody if its file was deleted.
@@ -99,7 +108,7 @@ final class TwoSlotSidecar: Sendable {
     var published: UInt64 {
         switch kind {
         case .arena(let mutex): mutex.published
-        case .simulated(_, let word): word.current
+        case .simulated(_, let arena): arena.word.current
         }
     }
 
@@ -107,7 +116,7 @@ final class TwoSlotSidecar: Sendable {
     func publish(_ value: UInt64) {
         switch kind {
         case .arena(let mutex): mutex.publish(value)
-        case .simulated(_, let word): word.store(value)
+        case .simulated(_, let arena): arena.word.store(value)
         }
     }
 
@@ -124,44 +133,73 @@ final class TwoSlotSidecar: Sendable {
             let lock = try mutex.lock(deadline: deadline)
             site.hold(holder)
             return Lock(lock, self, holder)
-        case .simulated(let file, _):
-            return Lock(try file.lock(.exclusive, deadline: deadline), self)
+        case .simulated(let file, let arena):
+            return Lock(try file.lock(.exclusive, deadline: deadline), self, arena.held)
         }
     }
 
     /// The held writers' lock; its end is the release.
     struct Lock: ~Copyable, Sendable {
-        // One of the two: an enumeration of noncopyable values cannot be borrowed from yet.
-        private let arena: SharedMemoryLock?
+        // One of the three: an enumeration of noncopyable values cannot be borrowed from yet.
+        private let mutex: SharedMemoryLock?
         private let file: FileLock?
-        let sidecar: TwoSlotSidecar
+        private let inode: Descriptor?
+        /// Nil if the writers lock the state's own inode.
+        let sidecar: TwoSlotSidecar?
+        private let held: SharedWord?
+        private let site: LockSite?
         private let holder: HolderID?
         /// Whether the last holder died, perhaps between writing and publishing.
         let isAbandoned: Bool
 
         fileprivate init(_ lock: consuming SharedMemoryLock, _ sidecar: TwoSlotSidecar, _ holder: HolderID) {
             isAbandoned = lock.abandoned != nil
-            arena = consume lock
+            held = nil
+            mutex = consume lock
             file = nil
+            inode = nil
             self.sidecar = sidecar
+            site = sidecar.site
             self.holder = holder
         }
 
-        fileprivate init(_ lock: consuming FileLock, _ sidecar: TwoSlotSidecar) {
-            isAbandoned = lock.abandoned != nil
-            arena = nil
+        fileprivate init(_ lock: consuming FileLock, _ sidecar: TwoSlotSidecar, _ held: SharedWord) {
+            isAbandoned = lock.abandoned != nil || held.current != 0
+            self.held = held
+            held.store(1)
+            mutex = nil
             file = consume lock
+            inode = nil
             self.sidecar = sidecar
+            site = nil
             holder = nil
         }
 
-        deinit {
-            if let holder { sidecar.site.letGo(holder) }
+        /// The lock of a writer that has no arena: on the state's own inode, by an open file that no other thread has.
+        init(_ inode: consuming Descriptor, _ site: LockSite, _ holder: HolderID) {
+            isAbandoned = false
+            held = nil
+            mutex = nil
+            file = nil
+            self.inode = consume inode
+            sidecar = nil
+            self.site = site
+            self.holder = holder
+            site.hold(holder)
         }
 
-        var published: UInt64 { sidecar.published }
+        deinit {
+            held?.store(0)
+            if let holder { site?.letGo(holder) }
+        }
 
-        func publish(_ value: UInt64) { sidecar.publish(value) }
+        /// Where the writers meet; nil if that is the state's own inode.
+        var arena: ArenaIdentity? { sidecar?.arena }
+
+        /// What counts; 0 if no memory is shared that could tell.
+        var published: UInt64 { sidecar?.published ?? 0 }
+
+        func publish(_ value: UInt64) { sidecar?.publish(value) }
     }
 
     /// What was done under it is done: that it could not be released well would change nothing about that.

@@ -219,7 +219,7 @@ extension Directory {
     package func syncEntries() throws(SystemError) {
         do throws(SystemError) {
             try descriptor.sync(.full)
-        } catch  where !error.isFailedFlush {}
+        } catch  where error.isMissingFlush {}
     }
 
     /// Whether other machines may share the file system; true if that cannot be told.
@@ -229,8 +229,15 @@ extension Directory {
 }
 
 extension SystemError {
-    /// Whether a flush has failed with this, and not because there is none of directories on this file system.
+    /// Whether a flush has failed with this, and not because none is possible here.
     ///
     /// What could not even be opened to be flushed is as it was.
-    var isFailedFlush: Bool { call == "fsync" && !isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
+    var isFailedFlush: Bool { call == "fsync" && !isImpossibleFlush }
+
+    /// Whether this file system has no flush (of directories, or at all), or is read-only by now.
+    var isImpossibleFlush: Bool { isMissingFlush || (isOfFlush && code == EROFS) }
+
+    fileprivate var isMissingFlush: Bool { isOfFlush && isAny(of: EINVAL, ENOTSUP, EOPNOTSUPP) }
+
+    private var isOfFlush: Bool { call == "fsync" || call == "fdatasync" }
 }

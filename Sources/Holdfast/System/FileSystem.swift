@@ -102,19 +102,30 @@ package protocol FileSystem: Sendable {
     func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool
     /// flock(2) LOCK_UN or fcntl(2) F_UNLCK.
     func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError)
-    /// fcntl(2) F_OFD_GETLK: whether an OFD or POSIX lock of somebody else is in the way of an exclusive one.
-    func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool
+    /// fcntl(2) F_OFD_SETLK on a range of bytes, without waiting. False if another open file holds a lock that is in the way.
+    func tryLock(_ descriptor: Int32, _ range: Range<Int64>, exclusive: Bool) throws(SystemError) -> Bool
+    /// fcntl(2) F_OFD_SETLK with F_UNLCK on a range of bytes.
+    func unlock(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError)
+    /// fcntl(2) F_OFD_GETLK: whether an OFD or POSIX lock of another open file is in the way of an exclusive one.
+    func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool
     /// fstatfs(2): whether other machines may share this file system.
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool
-    /// A word in memory for an open file, the same one for all who open that file, 0 at first and after a reboot.
+    /// One of two words in memory for an open file, the same ones for all who open that file, 0 at first and after a reboot.
     ///
-    /// Nil on the real file system, where a mapped file has it.
-    func sharedWord(of descriptor: Int32) -> SharedWord?
+    /// Nil on the real file system, where a mapped file has them.
+    func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord?
     /// The PID that the kernel's lock table names for a lock on this file, if it names one.
     func lockHolder(of file: FileIdentity) -> Int32?
 }
 
 extension FileSystem {
-    package func sharedWord(of descriptor: Int32) -> SharedWord? { nil }
+    /// The same for the whole file.
+    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
+        try isLocked(descriptor, wholeFile)
+    }
+    package func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord? { nil }
     package func lockHolder(of file: FileIdentity) -> Int32? { nil }
 }
+
+/// The bytes of a lock on the whole file.
+package let wholeFile: Range<Int64> = 0..<Int64.max

@@ -221,8 +221,23 @@ package struct KernelFileSystem: FileSystem {
         }
     }
 
-    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
-        try checked("fcntl(F_OFD_GETLK)", hf_ofd_test(descriptor, 0, 0)) == 1
+    package func tryLock(
+        _ descriptor: Int32,
+        _ range: Range<Int64>,
+        exclusive: Bool
+    ) throws(SystemError) -> Bool {
+        if hf_ofd_lock(descriptor, exclusive, false, range.start, range.length) == 0 { return true }
+        let code = hf_errno()
+        if code == EAGAIN || code == EACCES { return false }
+        throw failure("fcntl(F_OFD_SETLK)", code)
+    }
+
+    package func unlock(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) {
+        try check("fcntl(F_OFD_SETLK)", hf_ofd_release_range(descriptor, range.start, range.length))
+    }
+
+    package func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool {
+        try checked("fcntl(F_OFD_GETLK)", hf_ofd_test(descriptor, range.start, range.length)) == 1
     }
 
     package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
@@ -271,4 +286,10 @@ private func sized(
         let code = hf_errno()
         if code != ERANGE { throw failure(call, code) }
     }
+}
+
+extension Range<Int64> {
+    /// The `l_len` of a lock, in which 0 stands for everything from its start.
+    fileprivate var length: off_t { upperBound == .max ? 0 : off_t(upperBound - lowerBound) }
+    fileprivate var start: off_t { off_t(lowerBound) }
 }

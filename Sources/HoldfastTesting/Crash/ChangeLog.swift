@@ -14,8 +14,8 @@ struct ChangeLog: Sendable {
         case flush(UInt64, onlyData: Bool, call: Int?)
         /// A flush that failed: what it should have written is never written by a later one.
         case failedFlush(UInt64, call: Int?)
-        /// A number was stored in the memory that the users of a file share: it outlives them, and no power cut.
-        case store(UInt64, in: UInt64)
+        /// Numbers were stored in the memory that the users of a file share: they outlive them, and no power cut.
+        case store(SIMD2<UInt64>, in: UInt64)
         /// The program noted something.
         case note(Int)
     }
@@ -68,7 +68,7 @@ struct ChangeLog: Sendable {
         events.append(.failedFlush(inode, call: current))
     }
 
-    mutating func store(_ value: UInt64, in inode: UInt64) {
+    mutating func store(_ value: SIMD2<UInt64>, in inode: UInt64) {
         events.append(.store(value, in: inode))
     }
 

@@ -37,7 +37,7 @@ extension Crash {
             case .failedFlush: line?.fates.append("what was not on the device then never gets there by itself")
             case .store(let value, in: _):
                 flushLine()
-                lines.append("stored in shared memory: \(value)")
+                lines.append("stored in shared memory: \(value[0])\(value[1] == 0 ? "" : ", held")")
             case .note(let number):
                 flushLine()
                 lines.append("noted: \(scene.notes[number])")

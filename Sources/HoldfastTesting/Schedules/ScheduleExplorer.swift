@@ -189,7 +189,7 @@ package struct ScheduleExplorer {
         guard let descriptor = pending.awaitedLock, let file = moment.files.open[descriptor],
             file.path.hasSuffix(".guard")
         else { return true }
-        return !moment.files.open.isBusy(descriptor, .flock, .exclusive)
+        return !moment.files.open.isBusy(descriptor, .exclusive)
     }
 
     private mutating func step(_ process: Int, _ moment: Moment) -> Moment {
@@ -309,8 +309,8 @@ extension SimulatedState {
         for (descriptor, file) in open.sorted(by: { $0.key < $1.key }) {
             hasher.combine(descriptor)
             hasher.combine(file.inode)
-            hasher.combine(file.locks[.flock])
-            hasher.combine(file.locks[.openFileDescription])
+            hasher.combine(file.flock)
+            hasher.combine(file.ranges)
         }
     }
 }

@@ -299,9 +299,26 @@ extension ScheduledFileSystem {
         }
     }
 
-    package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
-        try ask("fcntl(\(descriptor), F_OFD_GETLK)") { system throws(SystemError) in
-            try system.isRangeLocked(descriptor)
+    package func tryLock(
+        _ descriptor: Int32,
+        _ range: Range<Int64>,
+        exclusive: Bool
+    ) throws(SystemError) -> Bool {
+        let words = "fcntl(\(descriptor), \(exclusive ? "exclusive" : "shared"), \(range))"
+        return try ask(words, isPrivate: isUnnamed(descriptor)) { system throws(SystemError) in
+            try system.tryLock(descriptor, range, exclusive: exclusive)
+        }
+    }
+
+    package func unlock(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) {
+        try ask("fcntl(\(descriptor), unlock, \(range))") { system throws(SystemError) in
+            try system.unlock(descriptor, range)
+        }
+    }
+
+    package func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool {
+        try ask("fcntl(\(descriptor), F_OFD_GETLK, \(range))") { system throws(SystemError) in
+            try system.isLocked(descriptor, range)
         }
     }
 }

@@ -158,9 +158,19 @@ struct StressedFileSystem: FileSystem {
         try kernel.unlock(descriptor, kind)
     }
 
-    func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
+    func tryLock(_ descriptor: Int32, _ range: Range<Int64>, exclusive: Bool) throws(SystemError) -> Bool {
         step()
-        return try kernel.isRangeLocked(descriptor)
+        return try kernel.tryLock(descriptor, range, exclusive: exclusive)
+    }
+
+    func unlock(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) {
+        step()
+        try kernel.unlock(descriptor, range)
+    }
+
+    func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool {
+        step()
+        return try kernel.isLocked(descriptor, range)
     }
 
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {

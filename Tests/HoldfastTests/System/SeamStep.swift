@@ -32,7 +32,9 @@ enum SeamStep: Sendable {
     case setAttribute(String, of: Int, to: [UInt8])
     case tryLock(Int, LockKind, exclusive: Bool)
     case unlock(Int, LockKind)
-    case isRangeLocked(Int)
+    case lockRange(Int, Range<Int64>, exclusive: Bool)
+    case unlockRange(Int, Range<Int64>)
+    case isLocked(Int, Range<Int64>)
 }
 
 /// A file system and six descriptors on it; slot 0 is the directory that everything happens in.
@@ -130,8 +132,11 @@ struct SeamMachine {
         case .tryLock(let slot, let kind, let exclusive):
             return try fileSystem.tryLock(descriptor(slot), kind, exclusive: exclusive) ? "locked" : "busy"
         case .unlock(let slot, let kind): try fileSystem.unlock(descriptor(slot), kind)
-        case .isRangeLocked(let slot):
-            return try fileSystem.isRangeLocked(descriptor(slot)) ? "locked" : "free"
+        case .lockRange(let slot, let range, let exclusive):
+            return try fileSystem.tryLock(descriptor(slot), range, exclusive: exclusive) ? "locked" : "busy"
+        case .unlockRange(let slot, let range): try fileSystem.unlock(descriptor(slot), range)
+        case .isLocked(let slot, let range):
+            return try fileSystem.isLocked(descriptor(slot), range) ? "locked" : "free"
         }
         return "done"
     }

@@ -12,6 +12,8 @@ struct SeamStepChooser {
     static let names = ["a", "b", "c", "d", "sub", "\u{E9}", "e\u{301}", "link", "gone", "fifo"]
     /// Those that may go; the others could not be made again.
     static let passing = Array(names.dropLast(3))
+    /// They overlap, so that one lock cuts another.
+    static let ranges = [wholeFile, 0..<10, 5..<20, 1 << 62..<(1 << 62) + 1]
     static let attributes = ["user.one", "user.two", "user", "nonsense.name"]
 
     var random: SplitMix
@@ -58,10 +60,14 @@ struct SeamStepChooser {
         case 87 where hasAttributes: return .attribute(pick(Self.attributes), of: file)
         case 88 where hasAttributes: return .setAttribute(pick(Self.attributes), of: file, to: bytes(atMost: 50))
         case 89..<94: return .tryLock(file, .flock, exclusive: flip)
-        case 94..<98:
+        case 94..<96:
             return .tryLock(file, .openFileDescription, exclusive: flip && machine.isWritable[file])
-        case 98: return .unlock(file, flip ? .flock : .openFileDescription)
-        case 99: return .isRangeLocked(file)
+        case 96..<98:
+            return .lockRange(file, pick(Self.ranges), exclusive: flip && machine.isWritable[file])
+        case 98:
+            return Bool.random(using: &random)
+                ? .unlock(file, flip ? .flock : .openFileDescription) : .unlockRange(file, pick(Self.ranges))
+        case 99: return .isLocked(file, pick(Self.ranges))
         default: return .status(file)
         }
     }

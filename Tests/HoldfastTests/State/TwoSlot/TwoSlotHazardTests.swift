@@ -34,7 +34,7 @@ struct TwoSlotHazardTests {
         let directory = directory
         @Sendable func word() throws -> SharedWord {
             let arena = try directory.open(directory.name(".state.arena"), .readWrite)
-            return try #require(directory.fileSystem.sharedWord(of: arena.rawValue))
+            return try #require(directory.fileSystem.sharedWord(of: arena.rawValue, 0))
         }
         fileSystem.onCall = { _, call in
             if matches(call), let word = try? word() { left.write(word.current) }

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which users of a two-slot file this one is among. OpenSlots has the marks; here is who waits for whom, who looks at both
+// slots instead of believing the word, and what a writer does where no arena can be had.
+
+internal import Synchronization
+internal import _HoldfastCShims
+
+extension SlotEngine {
+    /// How long to wait for users of another arena: those of one that was deleted notice it within a second and go, if they
+    /// are not stopped.
+    private static let patience = Duration.seconds(5)
+    private static let pause: Int64 = 5_000_000
+
+    /// The published word, if it can be believed of this file; nil if the slots decide.
+    func trustedWord(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> PublishedWord? {
+        var known = memory.withLock { $0.word }
+        if let word = known, word.isCurrent {
+            if file.isSure(of: word.arena) { return word }
+            // The arena may have been deleted and made again since.
+            if (try? files.directory.identity(of: names.arena)) != word.arena.file {
+                endLooking(at: word)
+                known = nil
+            }
+        } else {
+            known = nil
+        }
+        let word: PublishedWord
+        do throws(LockError) {
+            word = if let known { known } else { try PublishedWord(names, in: files.directory) }
+        } catch {
+            try checkUnseen(error, file, operation)
+            return nil
+        }
+        memory.withLock { $0.word = word }
+        if try meet(file, in: word.arena, operation, vouching: false) { return word }
+        file.leaveIfUnsure()
+        return nil
+    }
+
+    /// Whether the slots may decide though the arena cannot be looked at.
+    ///
+    /// What is no arena, or may not be opened here, never tells anything. What could not be opened just now (EMFILE, EIO) does
+    /// later, and a reader that was given a save in progress would then go back.
+    private func checkUnseen(
+        _ error: LockError,
+        _ file: OpenSlots,
+        _ operation: StateError.Operation
+    ) throws(StateError) {
+        if error.code == .refused || error.code == .unsupported { return }
+        if let cause = error.cause, cause.isAny(of: ENOENT, EACCES, EPERM, EROFS) { return }
+        if (try? file.file.isLocked(PresenceBytes.all)) == false { return }
+        throw StateError(operation.failure, operation, path: path, cause: error.cause, underlying: error)
+    }
+
+    /// What is published if that can be believed without looking at anything else, and where.
+    var sureWord: (word: UInt64, place: PublishedPlace?)? {
+        let (file, word) = memory.withLock { ($0.file, $0.word) }
+        guard let file, let word, file.isOfThisProcess, file.isSure(of: word.arena) else { return nil }
+        let current = word.current
+        return current == 0 ? nil : (current, word.place(for: file))
+    }
+
+    /// Has the arena looked for again, which was deleted or replaced.
+    private func endLooking(at word: PublishedWord) {
+        word.end()
+        memory.withLock { if $0.word === word { $0.word = nil } }
+    }
+
+    /// Comes among the users of an arena.
+    ///
+    /// - Returns: Whether the word can be believed; if not, no other user vouches for it.
+    /// - Throws: ``StateError`` `compromised` if the file is used by way of another arena, after five seconds.
+    private func meet(
+        _ file: OpenSlots,
+        in arena: ArenaIdentity,
+        _ operation: StateError.Operation,
+        deadline: ContinuousClock.Instant? = nil,
+        vouching: Bool
+    ) throws(StateError) -> Bool {
+        if file.isSure(of: arena, vouching: vouching) { return true }
+        let start = ContinuousClock.now
+        while true {
+            let meeting: OpenSlots.Meeting
+            do throws(SystemError) {
+                meeting = try file.meet(in: arena, vouching: vouching)
+            } catch {
+                throw StateError(operation.failure, operation, path: path, cause: error)
+            }
+            switch meeting {
+            case .joined, .alone:
+                watch()
+                return meeting == .joined
+            case .elsewhere:
+                let now = ContinuousClock.now
+                if start.duration(to: now) > Self.patience || deadline.map({ $0 <= now }) ?? false {
+                    throw StateError(.compromised, operation, path: path)
+                }
+                hf_wait_readable(-1, -1, Self.pause)
+            }
+        }
+    }
+
+    /// Comes among the writers, under their lock and between `beginUse` and `endUse`.
+    ///
+    /// The first user of an arena looks at both slots: the file may have been saved by way of another arena since.
+    ///
+    /// - Returns: What the slots hold, if it had to look.
+    func enter(
+        _ file: OpenSlots,
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ operation: StateError.Operation,
+        deadline: ContinuousClock.Instant? = nil,
+        flushing: Bool
+    ) throws(StateError) -> RecoveredState? {
+        guard let arena = lock.arena else { return nil }
+        if try meet(file, in: arena, operation, deadline: deadline, vouching: true) { return nil }
+        let recovered = try recover(file, lock, operation, flushing: flushing, isFirst: true)
+        do throws(SystemError) {
+            try file.vouch(for: arena)
+        } catch {
+            throw StateError(operation.failure, operation, path: path, cause: error)
+        }
+        return recovered
+    }
+
+    /// Comes among the users of a file that was made now, whose state is published by the body.
+    func enterNewFile(
+        _ lock: borrowing TwoSlotSidecar.Lock,
+        _ operation: StateError.Operation,
+        _ publish: () -> Void
+    ) {
+        guard let arena = lock.arena, let file = try? file(operation) else { return publish() }
+        file.beginUse()
+        defer { file.endUse() }
+        let meeting = try? file.meet(in: arena, vouching: true)
+        publish()
+        // Without it the next user looks at both slots.
+        if meeting == .alone { try? file.vouch(for: arena) }
+        watch()
+    }
+}
+
+extension SlotEngine {
+    /// Whether no arena can be had beside the file, because its directory cannot be written to.
+    func isWithoutArena(_ error: LockError) -> Bool {
+        guard let cause = error.cause else { return false }
+        if cause.code == EROFS { return true }
+        return cause.isAny(of: EACCES, EPERM) && (try? files.directory.status(of: names.arena)) == .some(.none)
+    }
+
+    /// Waits until this is the only user of the file, by a lock on the file's own inode.
+    ///
+    /// It excludes the users of every arena, whose bytes it covers. It belongs to an open file of its own, so that the
+    /// threads of one process exclude each other too.
+    func lockInode(
+        of file: OpenSlots,
+        _ operation: StateError.Operation,
+        deadline: ContinuousClock.Instant?
+    ) throws(StateError) -> TwoSlotSidecar.Lock {
+        file.leave()
+        let holder = HolderID.current
+        let site = try orNotLocked(operation) { () throws(SystemError) in
+            try LockSite.of(names.arena, in: files.directory)
+        }
+        let inode = try orNotLocked(operation) { () throws(SystemError) in
+            try files.directory.open(names.state, .readWrite)
+        }
+        if site.isHeld(by: holder) {
+            let reason = "this task holds it already and would wait for itself"
+            throw files.lockFailure(LockError(.reentrant, path: path, reason: reason), operation)
+        }
+        var met: ContinuousClock.Instant?
+        while true {
+            let now = ContinuousClock.now
+            switch try orNotLocked(operation, { () throws(SystemError) in try inode.lockAlone() }) {
+            case .locked: return TwoSlotSidecar.Lock(inode, site, holder)
+            // Another writer without an arena is done soon; the users of one stay.
+            case .busy: met = nil
+            case .met: met = met ?? now
+            }
+            if let met, met.duration(to: now) > Self.patience { throw StateError(.compromised, operation, path: path) }
+            if let deadline, deadline <= now { throw StateError(.timedOut, operation, path: path) }
+            hf_wait_readable(-1, -1, Self.pause)
+        }
+    }
+
+    private func orNotLocked<Result: ~Copyable>(
+        _ operation: StateError.Operation,
+        _ body: () throws(SystemError) -> Result
+    ) throws(StateError) -> Result {
+        do throws(SystemError) {
+            return try body()
+        } catch {
+            throw StateError(.notLocked, operation, path: path, cause: error)
+        }
+    }
+}
+
+extension SlotEngine {
+    /// Has ``SlotWatch`` look around, on a file system that other processes can change.
+    private func watch() {
+        if files.directory.fileSystem is KernelFileSystem { SlotWatch.watch(self) }
+    }
+
+    /// Sees whether the file and its arena are still in place, and goes if they are not: users of others wait for that.
+    ///
+    /// - Returns: Whether it is to be asked again.
+    func lookAround() -> Bool {
+        guard let file = memory.withLock({ $0.file }), file.isOfThisProcess, let arena = file.arena else {
+            return false
+        }
+        do throws(SystemError) {
+            if try files.directory.identity(of: names.state) == file.identity,
+                try files.directory.identity(of: names.arena) == arena.file
+            {
+                return true
+            }
+        } catch {
+            // What cannot be seen (EACCES, ENFILE) is not known to be gone.
+            return true
+        }
+        if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
+        file.leave()
+        return true
+    }
+}
