@@ -14,17 +14,16 @@ internal import Synchronization
 internal import _HoldfastCShims
 
 final class LockReactor: Sendable {
-    private let pid: Int32
     private let wakeUp: (read: Int32, write: Int32)
     private let inotify: Int32
     private let inbox = Mutex<[LockSite]>([])
 
-    private static let instance = Mutex<LockReactor?>(nil)
+    private static let instance = PerProcess<LockReactor?> { nil }
 
-    /// The reactor of this process; after a fork, that of the child.
+    /// The reactor of this process.
     static func current() throws(SystemError) -> LockReactor {
         let result: Result<LockReactor, SystemError> = instance.withLock { instance in
-            if let instance, instance.pid == getpid() { return .success(instance) }
+            if let instance { return .success(instance) }
             do throws(SystemError) {
                 let made = try LockReactor()
                 instance = made
@@ -37,7 +36,6 @@ final class LockReactor: Sendable {
     }
 
     private init() throws(SystemError) {
-        pid = getpid()
         var ends: (Int32, Int32) = (-1, -1)
         let made = unsafe withUnsafeMutableBytes(of: &ends) { ends in
             unsafe ends.withMemoryRebound(to: Int32.self) { ends in

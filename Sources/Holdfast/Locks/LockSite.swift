@@ -23,7 +23,7 @@ package final class LockSite: Sendable {
         var candidate: OpenLockFile?
     }
 
-    private static let sites = Mutex<[Key: WeakReference<LockSite>]>([:])
+    private static let sites = PerProcess<[Key: WeakReference<LockSite>]> { [:] }
     private let key: Key
     private let state = Mutex(State())
     private let waiterCount = Atomic(0)

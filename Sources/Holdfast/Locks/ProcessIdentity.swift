@@ -3,7 +3,6 @@
 // A PID names a process only for as long as it runs, in one PID namespace, of one boot. What else is recorded here makes
 // a reused PID, another container's and another boot's visible. Whatever is not known is nil, and then proves nothing.
 
-internal import Synchronization
 internal import _HoldfastCShims
 
 /// What tells one process from every other that had or will have its PID.
@@ -33,16 +32,15 @@ extension ProcessIdentity {
     ///
     /// Found out once, and again after a fork; afterwards it costs one `getpid`.
     public static var current: ProcessIdentity {
-        let pid = getpid()
-        return cached.withLock { cached in
-            if let cached, cached.pid == pid { return cached }
-            let found = ProcessIdentity(observing: pid)
+        cached.withLock { cached in
+            if let cached { return cached }
+            let found = ProcessIdentity(observing: getpid())
             cached = found
             return found
         }
     }
 
-    private static let cached = Mutex<ProcessIdentity?>(nil)
+    private static let cached = PerProcess<ProcessIdentity?> { nil }
 
     /// This process, as the kernel shows it.
     private init(observing pid: Int32) {

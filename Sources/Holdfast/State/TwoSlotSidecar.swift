@@ -23,7 +23,7 @@ final class TwoSlotSidecar: Sendable {
     fileprivate let kind: Kind
     fileprivate let site: LockSite
     private let process = getpid()
-    private static let all = Mutex<[Key: WeakReference<TwoSlotSidecar>]>([:])
+    private static let all = PerProcess<[Key: WeakReference<TwoSlotSidecar>]> { [:] }
 
     /// The one of this process, which is opened, or made, if it is not open yet.
     ///
