@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who waits for one lock in this process, in which order, and what became of each: a value without effects, so that every
-// order of grant, cancellation and deadline can be tested. `LockSite` keeps it under a mutex, `LockReactor` acts on it.
+// Who waits for one lock or mutex in this process, in which order, and what became of each: a value without effects, so
+// that every order of grant, cancellation and deadline can be tested. `LockSite` keeps it under a mutex and `LockReactor`
+// acts on it; for mutexes `MutexReactor` does both.
+//
+// Cost: each call takes a bounded number of steps, or the logarithm of how many wait, averaged over a ticket's stay. A ticket
+// that is out stays in `deadlines` until it comes first there, or until most of them are out.
 //
 // Invariants: a ticket has exactly one outcome; a ticket that was cancelled or has expired is never granted; a ticket
 // cancelled before it was enqueued never enters the queue; the head is the ticket that has waited longest. A cancellation
@@ -10,7 +14,7 @@
 
 /// The first-come, first-served queue of one lock.
 package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
-    package typealias Ticket = UInt64
+    package typealias Ticket = TicketLine.Ticket
 
     package enum Enqueued: Hashable, Sendable {
         case waiting
@@ -28,13 +32,10 @@ package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
         case waiting
     }
 
-    private struct Entry: Sendable {
-        let ticket: Ticket
-        let deadline: Deadline?
-    }
-
     private var next: Ticket = 1
-    private var entries: [Entry] = []
+    private var line = TicketLine()
+    /// A heap, the earliest first, of those who have a deadline.
+    private var deadlines: [(deadline: Deadline, ticket: Ticket)] = []
     /// Drawn but not enqueued: whether the cancellation came meanwhile.
     private var drawn: [Ticket: Bool] = [:]
     /// The ticket for which an attempt is made: whether the cancellation came meanwhile.
@@ -55,16 +56,24 @@ package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
             preconditionFailure("a ticket is drawn once and enqueued once")
         }
         if isCancelled { return .cancelled }
-        entries.append(Entry(ticket: ticket, deadline: deadline))
+        line.append(ticket)
+        if let deadline { push(deadline, ticket) }
         return .waiting
     }
 
     /// The ticket that the next grant is for.
-    package var head: Ticket? { entries.first?.ticket }
+    package var head: Ticket? { line.first }
 
-    package var isEmpty: Bool { entries.isEmpty }
+    package var isEmpty: Bool { line.isEmpty }
 
-    package var count: Int { entries.count }
+    package var count: Int { line.count }
+
+    /// Whether no ticket is in the queue or on its way to it.
+    package var isUnused: Bool { line.isEmpty && drawn.isEmpty }
+
+    /// How many places of the line and the heap were looked at, for tests of the cost.
+    package var steps: Int { line.steps + heapSteps }
+    private var heapSteps = 0
 
     /// Begins an attempt for the head.
     package mutating func attempt() -> Ticket? {
@@ -85,8 +94,8 @@ package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
 
     /// Takes a waiting ticket out; false if it is not in the queue.
     package mutating func remove(_ ticket: Ticket) -> Bool {
-        guard let index = entries.firstIndex(where: { $0.ticket == ticket }) else { return false }
-        entries.remove(at: index)
+        guard line.remove(ticket) else { return false }
+        tidyDeadlines()
         return true
     }
 
@@ -106,13 +115,52 @@ package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
     ///
     /// Not during an attempt.
     package mutating func expire(at now: Deadline) -> [Ticket] {
-        let expired = entries.filter { entry in entry.deadline.map { $0 <= now } ?? false }.map(\.ticket)
-        entries.removeAll { expired.contains($0.ticket) }
+        var expired: [Ticket] = []
+        while let earliest = deadlines.first, earliest.deadline <= now {
+            popDeadline()
+            if line.remove(earliest.ticket) { expired.append(earliest.ticket) }
+        }
+        tidyDeadlines()
         return expired
     }
 
     /// The earliest deadline of a waiting ticket.
-    package var nextDeadline: Deadline? {
-        entries.compactMap(\.deadline).min()
+    package var nextDeadline: Deadline? { deadlines.first?.deadline }
+}
+
+extension LockQueue {
+    /// Sees to it that the first deadline is one of a waiting ticket, and that most are.
+    private mutating func tidyDeadlines() {
+        while let earliest = deadlines.first, !line.contains(earliest.ticket) { popDeadline() }
+        if deadlines.count > 2 * line.count + 16 {
+            heapSteps += deadlines.count
+            // What is sorted is a heap.
+            deadlines = deadlines.filter { line.contains($0.ticket) }.sorted { $0.deadline < $1.deadline }
+        }
+    }
+
+    private mutating func push(_ deadline: Deadline, _ ticket: Ticket) {
+        deadlines.append((deadline, ticket))
+        var child = deadlines.count - 1
+        while child > 0, deadline < deadlines[(child - 1) / 2].deadline {
+            deadlines.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+            heapSteps += 1
+        }
+    }
+
+    private mutating func popDeadline() {
+        deadlines.swapAt(0, deadlines.count - 1)
+        deadlines.removeLast()
+        heapSteps += 1
+        var parent = 0
+        while 2 * parent + 1 < deadlines.count {
+            var child = 2 * parent + 1
+            if child + 1 < deadlines.count, deadlines[child + 1].deadline < deadlines[child].deadline { child += 1 }
+            if deadlines[parent].deadline <= deadlines[child].deadline { break }
+            deadlines.swapAt(parent, child)
+            parent = child
+            heapSteps += 1
+        }
     }
 }

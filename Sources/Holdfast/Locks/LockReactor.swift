@@ -112,12 +112,5 @@ final class LockReactor: Sendable {
 
 /// How long it is until then, an hour at most; negative if there is no such time.
 private func nanoseconds(until instant: ContinuousClock.Instant?) -> Int64 {
-    guard let instant else { return -1 }
-    return max(0, nanoseconds(until: instant))
-}
-
-/// How long it is until then, an hour at most; negative if it is past.
-func nanoseconds(until instant: ContinuousClock.Instant) -> Int64 {
-    let (seconds, attoseconds) = ContinuousClock.now.duration(to: instant).components
-    return min(seconds, 3600) * 1_000_000_000 + attoseconds / 1_000_000_000
+    instant.map(nanoseconds(until:)) ?? -1
 }

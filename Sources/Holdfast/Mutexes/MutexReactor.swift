@@ -3,197 +3,254 @@
 // The one thread of a process that sleeps at the words of mutexes for which tasks wait. Tasks of one process stand in line
 // for each mutex; the thread contends for it as any other waiter does, for the first in the line, and hands it over.
 //
-// Invariants: what is granted, cancelled or expired is decided under one lock, which is held for a few microseconds, and
-// what takes a waiter out of its line tells it; so a waiter that is told anything but its grant holds nothing. A mutex that
-// is slept at keeps its arena mapped.
+// Invariants: what is granted, cancelled or expired is decided by the line's `LockQueue`, under one lock, in which nothing
+// asks the kernel; a waiter that is told anything but its grant holds nothing. Only the thread makes attempts, outside that
+// lock. A mutex that is slept at keeps its arena mapped. A waiter costs the thread a bounded number of steps, however many
+// wait with it; a turn looks once at each mutex that is waited for.
 
 internal import Synchronization
 internal import _HoldfastCShims
 
-final class MutexReactor: Sendable {
+package final class MutexReactor: Sendable {
     typealias Outcome = Result<SharedMemoryMutex.Acquisition, LockError>
+    fileprivate typealias Ticket = LockQueue<ContinuousClock.Instant>.Ticket
 
-    private struct State {
-        var lines: [UInt: MutexLine] = [:]
-        /// Tickets whose cancellation came before them.
-        var cancelled: Set<UInt64> = []
-        var isRunning = false
+    /// One task that waits.
+    fileprivate struct Waiter: Sendable {
+        let ticket: Ticket
+        let contender: MutexContender
+        let continuation: CheckedContinuation<Outcome, Never>
+
+        func resume(_ outcome: Outcome) { continuation.resume(returning: outcome) }
+        func resumeCancelled() { resume(.failure(contender.mutex.cancelled)) }
     }
 
-    private let pid = getpid()
+    /// The tasks that wait for one mutex, in the order in which they came.
+    fileprivate struct Line {
+        var queue = LockQueue<ContinuousClock.Instant>()
+        var waiters: [Ticket: Waiter] = [:]
+    }
+
+    fileprivate struct State {
+        var lines: [UInt: Line] = [:]
+        /// Mutexes of which the thread has something to learn.
+        var news: [SharedMemoryMutex] = []
+        var isRunning = false
+        /// What lines that are gone have cost.
+        var steps = 0
+    }
+
     private let state = Mutex(State())
-    private let tickets = Atomic<UInt64>(0)
+    private let turns = Atomic(0)
     /// Changed and woken when there is something new for the thread.
-    private let bell: MutexBell
+    private let bell = MutexBell()
 
-    private static let instance = Mutex<MutexReactor?>(nil)
-    /// For how long the thread stays when nobody waits.
+    /// For how long the thread stays when no task waits.
     private static let linger: Int64 = 1_000_000_000
+    private static let instance = PerProcess { MutexReactor() }
 
-    /// The reactor of this process; after a fork, that of the child.
-    static var current: MutexReactor {
-        instance.withLock { instance in
-            if let instance, instance.pid == getpid() { return instance }
-            let made = MutexReactor()
-            instance = made
-            return made
+    /// The reactor of this process.
+    package static var current: MutexReactor { instance.withLock { $0 } }
+
+    /// How many places of the lines, and mutexes that are waited for, were looked at since the process began, for tests of
+    /// the cost.
+    package var steps: Int {
+        state.withLock { state in
+            state.lines.values.reduce(state.steps) { $0 + $1.queue.steps } + turns.load(ordering: .relaxed)
         }
     }
 
-    private init() { bell = MutexBell() }
-
     /// Waits in this task until the mutex is granted, or will not be.
     func wait(for mutex: SharedMemoryMutex, deadline: ContinuousClock.Instant?) async -> Outcome {
-        let ticket = tickets.wrappingAdd(1, ordering: .relaxed).newValue
-        let outcome = await withTaskCancellationHandler {
+        let ticket = state.withLock { $0.lines[mutex.key, default: Line()].queue.draw() }
+        return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                enqueue(
-                    MutexLine.Waiter(
-                        ticket: ticket,
-                        contender: MutexContender(mutex),
-                        deadline: deadline,
-                        continuation: continuation
-                    )
-                )
+                let contender = MutexContender(mutex)
+                enqueue(Waiter(ticket: ticket, contender: contender, continuation: continuation), deadline)
             }
         } onCancel: {
             cancel(ticket, of: mutex)
         }
-        // A cancellation that came too late.
-        _ = state.withLock { $0.cancelled.remove(ticket) }
-        return outcome
     }
 
-    private func enqueue(_ waiter: MutexLine.Waiter) {
+    private func enqueue(_ waiter: Waiter, _ deadline: ContinuousClock.Instant?) {
         let mutex = waiter.contender.mutex
         let refusal: LockError? = state.withLock { state in
-            if state.cancelled.remove(waiter.ticket) != nil { return mutex.cancelled }
+            guard state.lines[mutex.key]?.queue.enqueue(waiter.ticket, deadline: deadline) == .waiting else {
+                state.forgetIfUnused(mutex.key)
+                return mutex.cancelled
+            }
             if !state.isRunning {
                 do throws(SystemError) {
                     try startThread { self.run() }
                 } catch {
+                    _ = state.lines[mutex.key]?.queue.remove(waiter.ticket)
+                    state.forgetIfUnused(mutex.key)
                     return LockError(error, path: mutex.arena.path, while: "start the thread that waits for it")
                 }
                 state.isRunning = true
             }
-            state.lines[mutex.key, default: MutexLine()].waiters.append(waiter)
+            state.lines[mutex.key]?.waiters[waiter.ticket] = waiter
+            state.news.append(mutex)
             return nil
         }
-        if let refusal { waiter.continuation.resume(returning: .failure(refusal)) } else { bell.ring() }
+        if let refusal { waiter.resume(.failure(refusal)) } else { bell.ring() }
     }
 
-    private func cancel(_ ticket: UInt64, of mutex: SharedMemoryMutex) {
-        let waiter: MutexLine.Waiter? = state.withLock { state in
-            guard let index = state.lines[mutex.key]?.waiters.firstIndex(where: { $0.ticket == ticket }) else {
-                state.cancelled.insert(ticket)
-                return nil
-            }
-            return state.lines[mutex.key]?.waiters.remove(at: index)
+    private func cancel(_ ticket: Ticket, of mutex: SharedMemoryMutex) {
+        let waiter: Waiter? = state.withLock { state in
+            guard state.lines[mutex.key]?.queue.cancel(ticket) == true else { return nil }
+            state.news.append(mutex)
+            return state.lines[mutex.key]?.waiters.removeValue(forKey: ticket)
         }
-        waiter?.continuation.resume(returning: .failure(mutex.cancelled))
-        if waiter != nil { bell.ring() }
+        guard let waiter else { return }
+        waiter.resumeCancelled()
+        bell.ring()
+    }
+}
+
+extension MutexReactor.State {
+    /// Forgets a line in which no task waits, nor is about to.
+    fileprivate mutating func forgetIfUnused(_ key: UInt) {
+        guard let line = lines[key], line.queue.isUnused else { return }
+        steps += line.queue.steps
+        lines[key] = nil
     }
 }
 
 extension MutexReactor {
-    /// The mutexes to sleep at, with their words, and for how long.
-    ///
-    /// It keeps their arenas mapped.
-    private struct Plan {
-        var mutexes: [(mutex: SharedMemoryMutex, seen: MutexWord)] = []
-        var sleep: Int64
-    }
-
     private func run() {
         var idleSince = hf_monotonic()
-        var slept: [SharedMemoryMutex] = []
+        var watches: [UInt: MutexWatch] = [:]
         while true {
             let heard = bell.count
-            var settled: [(MutexLine.Waiter, Outcome)] = []
-            let plan: Plan? = state.withLock { state in
-                let plan = serve(&state, after: slept, &settled)
-                if !plan.mutexes.isEmpty { idleSince = hf_monotonic() }
-                if plan.mutexes.isEmpty && hf_monotonic() - idleSince > Self.linger {
-                    state.isRunning = false
-                    return nil
-                }
-                return plan
+            for mutex in state.withLock({ exchange(&$0.news, with: []) }) {
+                watches[mutex.key, default: MutexWatch(mutex)].isDue = true
             }
-            for (waiter, outcome) in settled { waiter.continuation.resume(returning: outcome) }
-            guard let plan else { return }
-            bell.sleep(unless: heard, beside: plan.mutexes, nanoseconds: plan.sleep)
-            slept = plan.mutexes.map(\.mutex)
+            let now = hf_monotonic()
+            var sleep = Self.linger
+            var words: [(mutex: SharedMemoryMutex, seen: MutexWord)] = []
+            for key in Array(watches.keys) {
+                turns.wrappingAdd(1, ordering: .relaxed)
+                guard var watch = watches[key] else { continue }
+                let isWaitedFor = !watch.isToBeServed(at: now) || serve(&watch, at: now)
+                watches[key] = isWaitedFor ? watch : nil
+                if !isWaitedFor { continue }
+                words.append((watch.mutex, watch.contender.seen))
+                sleep = min(sleep, watch.rest(at: now))
+            }
+            if !watches.isEmpty {
+                idleSince = now
+            } else if now - idleSince > Self.linger, isToEnd() {
+                return
+            }
+            bell.sleep(unless: heard, beside: words, nanoseconds: max(sleep, 0))
         }
     }
 
-    /// Takes what can be had, and says where to sleep for the rest.
-    private func serve(
-        _ state: inout State,
-        after slept: [SharedMemoryMutex],
-        _ settled: inout [(MutexLine.Waiter, Outcome)]
-    ) -> Plan {
-        var plan = Plan(sleep: Self.linger)
-        let now = hf_monotonic()
-        for key in Array(state.lines.keys) {
-            guard var line = state.lines[key] else { continue }
-            settled += line.serve(at: now)
-            if let first = line.waiters.first?.contender {
-                plan.mutexes.append((first.mutex, first.seen))
-                plan.sleep = min(plan.sleep, line.rest(at: now))
-                state.lines[key] = line
-            } else {
-                state.lines[key] = nil
+    private func isToEnd() -> Bool {
+        state.withLock { state in
+            state.isRunning = !state.news.isEmpty
+            return !state.isRunning
+        }
+    }
+
+    /// Takes the mutex for the first of its line as often as it can be had, and takes out those whose deadline has come.
+    ///
+    /// - Returns: Whether a task waits for it still.
+    private func serve(_ watch: inout MutexWatch, at now: Int64) -> Bool {
+        let mutex = watch.mutex
+        watch.isDue = false
+        while let waiter = attempt(mutex.key) {
+            let outcome = watch.contend(for: waiter, at: now)
+            switch conclude(waiter, hasOutcome: outcome != nil) {
+            case .settled: outcome.map(waiter.resume)
+            case .cancelled:
+                if case .success(let acquisition) = outcome { try? mutex.release(acquisition) }
+                waiter.resumeCancelled()
+            case .waiting:
+                let expired = expire(mutex.key)
+                if !expired.isEmpty {
+                    let error = watch.contender.timedOut
+                    for waiter in expired { waiter.resume(.failure(error)) }
+                }
+                // Else the next in line is the first now.
+                if !expired.contains(where: { $0.ticket == waiter.ticket }) {
+                    watch.deadline = state.withLock { $0.lines[mutex.key]?.queue.nextDeadline }
+                    return true
+                }
             }
         }
-        // A wake-up that nobody here needs any more is another waiter's.
-        for mutex in slept where state.lines[mutex.key] == nil { mutex.passOnWakeUp() }
-        plan.sleep = max(plan.sleep, 0)
-        return plan
+        // A wake-up that no task here needs any more is another waiter's.
+        mutex.passOnWakeUp()
+        state.withLock { $0.forgetIfUnused(mutex.key) }
+        return false
+    }
+
+    private func attempt(_ key: UInt) -> Waiter? {
+        state.withLock { state in state.lines[key]?.queue.attempt().flatMap { state.lines[key]?.waiters[$0] } }
+    }
+
+    private func conclude(
+        _ waiter: Waiter,
+        hasOutcome: Bool
+    ) -> LockQueue<ContinuousClock.Instant>.Conclusion {
+        let key = waiter.contender.mutex.key
+        return state.withLock { state in
+            let conclusion = state.lines[key]?.queue.conclude(hasOutcome: hasOutcome) ?? .settled
+            if conclusion != .waiting { state.lines[key]?.waiters[waiter.ticket] = nil }
+            return conclusion
+        }
+    }
+
+    private func expire(_ key: UInt) -> [Waiter] {
+        state.withLock { state in
+            let tickets = state.lines[key]?.queue.expire(at: .now) ?? []
+            return tickets.compactMap { state.lines[key]?.waiters.removeValue(forKey: $0) }
+        }
     }
 }
 
-/// The tasks that wait for one mutex, in the order in which they came.
-struct MutexLine {
-    struct Waiter {
-        let ticket: UInt64
-        var contender: MutexContender
-        let deadline: ContinuousClock.Instant?
-        let continuation: CheckedContinuation<MutexReactor.Outcome, Never>
-    }
-
-    var waiters: [Waiter] = []
+/// What the thread keeps about one mutex that is waited for.
+///
+/// Touched by that thread alone.
+private struct MutexWatch {
+    let mutex: SharedMemoryMutex
+    /// Something has happened in the line.
+    var isDue = true
+    /// For whom the thread contends.
+    private var ticket: MutexReactor.Ticket?
+    private(set) var contender: MutexContender
     /// When to look whether the holder lives; nil before the first of the line has tried.
     private var nextLook: Int64?
+    /// The earliest deadline in the line.
+    var deadline: ContinuousClock.Instant?
 
-    /// Takes the mutex for the first of the line, if it can be had, and takes out whoever has an outcome.
-    mutating func serve(at now: Int64) -> [(Waiter, MutexReactor.Outcome)] {
-        var settled: [(Waiter, MutexReactor.Outcome)] = []
-        while !waiters.isEmpty {
-            do throws(LockError) {
-                if let nextLook { try waiters[0].contender.wake(wasWoken: now < nextLook) }
-                guard let acquisition = try waiters[0].contender.attempt() else {
-                    if nextLook.map({ $0 <= now }) ?? true { nextLook = now + waiters[0].contender.sleep }
-                    break
-                }
-                settled.append((waiters.removeFirst(), .success(acquisition)))
-            } catch {
-                settled.append((waiters.removeFirst(), .failure(error)))
-            }
-            nextLook = nil
-        }
-        for index in waiters.indices.reversed() {
-            guard let deadline = waiters[index].deadline, deadline <= .now else { continue }
-            let waiter = waiters.remove(at: index)
-            settled.append((waiter, .failure(waiter.contender.timedOut)))
-            if index == 0 { nextLook = nil }
-        }
-        return settled
+    init(_ mutex: SharedMemoryMutex) {
+        self.mutex = mutex
+        contender = MutexContender(mutex)
     }
 
-    /// How long there is nothing to do unless the word changes.
+    func isToBeServed(at now: Int64) -> Bool {
+        isDue || mutex.word != contender.seen || rest(at: now) <= 0
+    }
+
+    /// How long there is nothing to do unless the word or the line changes.
     func rest(at now: Int64) -> Int64 {
-        let deadlines = waiters.compactMap { $0.deadline.map(nanoseconds(until:)) }
-        return min((nextLook ?? now) - now, deadlines.min() ?? .max)
+        min((nextLook ?? now) - now, deadline.map(nanoseconds(until:)) ?? .max)
+    }
+
+    /// Tries once for the first of the line; nil if it has to wait on.
+    mutating func contend(for waiter: MutexReactor.Waiter, at now: Int64) -> MutexReactor.Outcome? {
+        if ticket != waiter.ticket { (ticket, contender, nextLook) = (waiter.ticket, waiter.contender, nil) }
+        do throws(LockError) {
+            if let nextLook { try contender.wake(wasWoken: now < nextLook) }
+            if let acquisition = try contender.attempt() { return .success(acquisition) }
+        } catch {
+            return .failure(error)
+        }
+        if nextLook.map({ $0 <= now }) ?? true { nextLook = now + contender.sleep }
+        return nil
     }
 }
 
@@ -236,9 +293,10 @@ extension SharedMemoryMutex {
     /// What tells this mutex from others in this process.
     fileprivate var key: UInt { unsafe UInt(bitPattern: cell) }
 
-    /// Wakes another waiter if nobody holds the mutex.
+    fileprivate var word: MutexWord { unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed)) }
+
+    /// Wakes another waiter if no process holds the mutex.
     fileprivate func passOnWakeUp() {
-        let word = unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed))
         if word.holder == .nobody { unsafe hf_word_wake(futex) }
     }
 

@@ -14,7 +14,6 @@ internal import _HoldfastCShims
 @safe
 final class SaveQueue: Sendable {
     private struct Entry: Sendable {
-        let ticket: UInt64
         let payload: [UInt8]
         let request: SaveRequest
         let continuation: CheckedContinuation<Result<Commit, StateError>, Never>
@@ -28,19 +27,27 @@ final class SaveQueue: Sendable {
     }
 
     private struct State {
-        var pending: [Entry] = []
+        var line = TicketLine()
+        var entries: [TicketLine.Ticket: Entry] = [:]
         var hasThread = false
         /// Whether the thread is saving.
         var isSaving = false
-        var lastTicket: UInt64 = 0
+        var lastTicket: TicketLine.Ticket = 0
         /// Of which process the thread is: a forked child has none.
         var process: Int32 = 0
 
-        /// How many of the first are saved together.
-        var turn: Int {
-            var count = min(1, pending.count)
-            while count > 0, count < pending.count, pending[count - 1].yields(to: pending[count]) { count += 1 }
-            return count
+        /// The first of the line, which are saved together.
+        var turn: [TicketLine.Ticket] {
+            var last: Entry?
+            return line.prefix { ticket in
+                guard let entry = entries[ticket] else { return false }
+                defer { last = entry }
+                return last?.yields(to: entry) ?? true
+            }
+        }
+
+        mutating func remove(_ ticket: TicketLine.Ticket) -> Entry? {
+            line.remove(ticket) ? entries.removeValue(forKey: ticket) : nil
         }
     }
 
@@ -69,24 +76,27 @@ final class SaveQueue: Sendable {
         var timer: Task<Void, any Error>?
         defer { timer?.cancel() }
         return await withCheckedContinuation { continuation in
-            append(Entry(ticket: ticket, payload: payload, request: request, continuation: continuation), engine)
+            append(ticket, Entry(payload: payload, request: request, continuation: continuation), engine)
             // Not before: it would find nothing to give up.
             timer = request.deadline.map { deadline in
                 Task {
-                    try await Task.sleep(until: deadline, clock: .continuous)
+                    repeat {
+                        try await Task.sleep(for: .nanoseconds(nanoseconds(until: deadline)))
+                    } while deadline > .now
                     expire(ticket, engine)
                 }
             }
         }
     }
 
-    private func append(_ entry: Entry, _ engine: StateEngine) {
+    private func append(_ ticket: TicketLine.Ticket, _ entry: Entry, _ engine: StateEngine) {
         let needsThread = state.withLock { state in
             if state.process != getpid() {
                 // What a parent's tasks awaited is the parent's business.
                 state = State(lastTicket: state.lastTicket, process: getpid())
             }
-            state.pending.append(entry)
+            state.line.append(ticket)
+            state.entries[ticket] = entry
             defer { state.hasThread = true }
             return !state.hasThread
         }
@@ -96,12 +106,9 @@ final class SaveQueue: Sendable {
     }
 
     /// Gives up a save that waits for others to be made; one whose turn it is has its deadline itself.
-    private func expire(_ ticket: UInt64, _ engine: StateEngine) {
+    private func expire(_ ticket: TicketLine.Ticket, _ engine: StateEngine) {
         let expired = state.withLock { state -> Entry? in
-            guard let index = state.pending.firstIndex(where: { $0.ticket == ticket }),
-                state.isSaving || index >= state.turn
-            else { return nil }
-            return state.pending.remove(at: index)
+            state.isSaving || !state.turn.contains(ticket) ? state.remove(ticket) : nil
         }
         expired?.continuation.resume(returning: .failure(StateError(.timedOut, .saving, path: engine.path)))
     }
@@ -116,7 +123,7 @@ final class SaveQueue: Sendable {
         } catch {
             let entries = state.withLock { state in
                 state.hasThread = false
-                return exchange(&state.pending, with: [])
+                return state.line.prefix { _ in true }.compactMap { state.remove($0) }
             }
             for entry in entries {
                 entry.continuation.resume(
@@ -131,12 +138,10 @@ final class SaveQueue: Sendable {
         while true {
             let count = unsafe appended.pointee.load(ordering: .acquiring)
             let entries = state.withLock { state in
-                if state.pending.isEmpty, !isPatient { state.hasThread = false }
-                state.isSaving = !state.pending.isEmpty
+                if state.line.isEmpty, !isPatient { state.hasThread = false }
+                state.isSaving = !state.line.isEmpty
                 // The others stay where their deadlines find them.
-                let turn = state.turn
-                defer { state.pending.removeFirst(turn) }
-                return Array(state.pending.prefix(turn))
+                return state.turn.compactMap { state.remove($0) }
             }
             if entries.isEmpty {
                 if !isPatient { return }

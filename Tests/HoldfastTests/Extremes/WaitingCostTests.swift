@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one waiter costs when many wait: counted, not timed. Each number is bounded by the same multiple of how many wait,
+// whatever that is.
+
+import Holdfast
+import HoldfastTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(10)))
+struct WaitingCostTests {
+    private static let crowds = [1000, 4000]
+
+    /// A queue in which so many wait, every second with a deadline, the latest first.
+    private func crowd(_ count: Int) -> (queue: LockQueue<Int>, tickets: [LockQueue<Int>.Ticket]) {
+        var queue = LockQueue<Int>()
+        let tickets = (0..<count).map { _ in queue.draw() }
+        for (index, ticket) in tickets.enumerated() {
+            let enqueued = queue.enqueue(ticket, deadline: index % 2 == 0 ? count - index : nil)
+            #expect(enqueued == .waiting)
+        }
+        return (queue, tickets)
+    }
+
+    @Test("A lock file's or mutex's queue: grants, each after a look for deadlines", arguments: crowds)
+    func grants(count: Int) {
+        var (queue, tickets) = crowd(count)
+        for ticket in tickets {
+            #expect(queue.nextDeadline.map { $0 > 0 } != false)
+            let expired = queue.expire(at: 0)
+            let head = queue.attempt()
+            let conclusion = queue.conclude(hasOutcome: true)
+            #expect(expired.isEmpty && head == ticket && conclusion == .settled)
+        }
+        #expect(queue.isUnused)
+        #expect(queue.steps <= 40 * count)
+    }
+
+    @Test("The same queue: cancellations from behind and from the middle, and deadlines", arguments: crowds)
+    func departures(count: Int) {
+        var (queue, tickets) = crowd(count)
+        for ticket in tickets.reversed() {
+            let isOut = queue.cancel(ticket)
+            #expect(isOut)
+        }
+        #expect(queue.steps <= 40 * count)
+        (queue, tickets) = crowd(count)
+        for index in tickets.indices where index % 3 == 1 { _ = queue.cancel(tickets[index]) }
+        for now in 0...count { _ = queue.expire(at: now) }
+        #expect(queue.nextDeadline == nil)
+        #expect(queue.head == tickets[3])
+        #expect(queue.steps <= 40 * count)
+    }
+
+    @Test("A queue with one that waits long keeps nothing of those that come and go behind it")
+    func comeAndGo() {
+        var queue = LockQueue<Int>()
+        let first = queue.draw()
+        _ = queue.enqueue(first, deadline: nil)
+        for turn in 0..<10_000 {
+            let ticket = queue.draw()
+            _ = queue.enqueue(ticket, deadline: 1_000_000 - turn)
+            _ = queue.cancel(ticket)
+        }
+        #expect(queue.head == first)
+        #expect(queue.count == 1)
+        #expect(queue.steps <= 40 * 10_000)
+    }
+
+    @Test("Awaited saves: each leaves the line in its turn, or from behind at its deadline", arguments: crowds)
+    func saves(count: Int) {
+        for tickets in [Array(1...UInt64(count)), Array((1...UInt64(count)).reversed())] {
+            var line = TicketLine()
+            for ticket in 1...UInt64(count) { line.append(ticket) }
+            for ticket in tickets {
+                let turn = line.prefix { $0 == line.first }
+                let isOut = line.remove(ticket)
+                #expect(turn.count == 1 && isOut)
+            }
+            #expect(line.isEmpty)
+            #expect(line.steps <= 10 * count)
+        }
+    }
+
+    @Test("Tasks that wait for one mutex, with deadlines, cost the process's thread a few steps each")
+    func mutexes() async {
+        await #expect(processExitsWith: .success) {
+            var perWaiter: [Int] = []
+            for count in [1000, 4000] {
+                let before = MutexReactor.current.steps
+                let mutex = try MutexArena("/tmp/holdfast-crowd-\(ProcessIdentity.current.pid).arena", count: 1)[0]
+                let held = HeldMutex(try await mutex.lock())
+                let contended = try mutex.statistics.contended
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<count {
+                        group.addTask { try await mutex.withLock(deadline: .now + .seconds(3600)) { _ in } }
+                    }
+                    while try mutex.statistics.contended < contended + UInt64(count) {
+                        try await Task.sleep(for: .milliseconds(1))
+                    }
+                    try held.release()
+                    try await group.waitForAll()
+                }
+                perWaiter.append((MutexReactor.current.steps - before) / count)
+            }
+            let directory = try Directory("/tmp")
+            if let name = FileName("holdfast-crowd-\(ProcessIdentity.current.pid).arena") { try directory.unlink(name) }
+            precondition(perWaiter.allSatisfy { $0 <= 60 }, "steps per waiter: \(perWaiter)")
+        }
+    }
+
+    @Test("Readers: each makes a bounded number of calls for each value, however many read", arguments: [100, 400])
+    func readers(count: Int) throws {
+        let simulation = SimulatedFileSystem()
+        let directory = try simulation.directory()
+        for strategy in [StateStrategy.replace, .twoSlot] {
+            let state = try directory.state("\(strategy)", options: StateOptions(strategy: strategy))
+            try state.save([1])
+            for value in [UInt8](1...3) {
+                try state.save([value])
+                let before = simulation.calls.count
+                for _ in 0..<count {
+                    var reader = try directory.state("\(strategy)").reader()
+                    #expect(try reader.read() == [value])
+                }
+                #expect(simulation.calls.count - before <= 40 * count)
+            }
+        }
+    }
+}
