@@ -93,11 +93,8 @@ public final class MutexArena: Sendable {
 
     /// A mutex by its number.
     ///
-    /// - Parameter index: 0 up to ``count``; anything else is a programming error.
-    public subscript(index: Int) -> SharedMemoryMutex {
-        precondition((0..<count).contains(index), "an arena of \(count) mutexes has none with the number \(index)")
-        return SharedMemoryMutex(self, index)
-    }
+    /// - Parameter index: 0 up to ``count``; every use of another one throws ``LockError`` `.refused`.
+    public subscript(index: Int) -> SharedMemoryMutex { SharedMemoryMutex(self, index) }
 
     /// The mutex that guards a key, the same in every process.
     ///

@@ -39,7 +39,7 @@ struct MutexContender {
         let arena = mutex.arena
         while true {
             let me = unsafe mutex.acquirer.pointee.load(ordering: .relaxed)
-            if me == 0 { try arena.checkMembership() }
+            if me == 0 { try mutex.checkMembership() }
             seen = unsafe MutexWord(raw: mutex.cell.pointee.word.load(ordering: .acquiring))
             if seen.isUsedUp {
                 try unsafe arena.renew(mutex.cell.pointee, seen)

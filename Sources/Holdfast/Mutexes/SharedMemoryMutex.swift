@@ -44,8 +44,25 @@ public struct SharedMemoryMutex: Sendable {
     init(_ arena: MutexArena, _ index: Int) {
         self.index = index
         self.arena = arena
-        unsafe cell = unsafe arena.file.cell(index)
-        unsafe (acquirer, owner) = unsafe arena.file.words
+        let isThere = (0..<arena.count).contains(index)
+        unsafe cell = unsafe arena.file.cell(isThere ? index : 0)
+        unsafe (acquirer, owner) = unsafe isThere ? arena.file.words : Self.noWords
+    }
+
+    /// In place of the words of this process for a mutex that is not there: with these nothing is acquired.
+    private nonisolated(unsafe) static let noWords = {
+        let zero = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: 1)
+        unsafe zero.initialize(to: Atomic(0))
+        return unsafe (acquirer: zero, owner: zero)
+    }()
+
+    /// Why this process may not acquire it, if it may not.
+    func checkMembership() throws(LockError) {
+        guard (0..<arena.count).contains(index) else {
+            let reason = "an arena of \(arena.count) mutexes has none with the number \(index)"
+            throw LockError(.refused, path: arena.path, reason: reason)
+        }
+        try arena.checkMembership()
     }
 }
 
@@ -234,7 +251,7 @@ extension SharedMemoryMutex {
     /// Three loads, not at one instant. After a power cut what was counted since the last writeback may be missing.
     public var statistics: Statistics {
         get throws(LockError) {
-            try arena.checkMembership()
+            try checkMembership()
             let count = unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed)).count
             let earlier = unsafe cell.pointee.earlierAcquisitions.load(ordering: .relaxed)
             return unsafe Statistics(

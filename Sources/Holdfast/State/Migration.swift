@@ -22,18 +22,29 @@ public struct Migration: Sendable {
     }
 }
 
+/// Why steps are none of a state file.
+struct MigrationFault: Error {
+    let reason: String
+}
+
 /// The steps of one state file, in order.
 struct MigrationPath: Sendable {
     private let steps: [UInt32: Migration]
     let schema: UInt32
 
-    /// Two steps from one schema, or one from the present schema on, are a mistake in the program.
-    init(_ migrations: [Migration], to schema: UInt32) {
-        precondition(migrations.allSatisfy { $0.from < schema }, "a migration leads past the state file's schema")
+    /// - Throws: ``MigrationFault`` for steps that a program cannot mean.
+    init(_ migrations: [Migration], to schema: UInt32) throws(MigrationFault) {
         self.schema = schema
-        steps = Dictionary(migrations.map { ($0.from, $0) }) { first, _ in
-            preconditionFailure("two migrations from schema \(first.from)")
+        var steps: [UInt32: Migration] = [:]
+        for migration in migrations {
+            if migration.from >= schema {
+                throw MigrationFault(reason: "a migration from schema \(migration.from) leads past \(schema)")
+            }
+            if steps.updateValue(migration, forKey: migration.from) != nil {
+                throw MigrationFault(reason: "there are two migrations from schema \(migration.from)")
+            }
         }
+        self.steps = steps
     }
 
     /// The payload in the present schema.

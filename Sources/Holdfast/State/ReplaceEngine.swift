@@ -46,6 +46,8 @@ final class ReplaceEngine: Sendable {
     init(_ names: CompanionNames, in directory: Directory, options: StateOptions) {
         self.directory = directory
         self.names = names
+        var options = options
+        options.maximumLength = max(0, options.maximumLength)
         self.options = options
         self.path = directory.path(of: names.state)
     }

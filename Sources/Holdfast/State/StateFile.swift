@@ -37,9 +37,9 @@ public struct StateFile<Value>: Sendable {
     ///   - directory: Where the file and its companions are.
     ///   - codec: Between values and bytes.
     ///   - schema: The schema of the values, which goes up by one when their meaning changes.
-    ///   - migrations: Steps from older schemas, each from a different one below `schema`; anything else traps.
+    ///   - migrations: Steps from older schemas, each from a different one below `schema`.
     ///   - options: How the file is kept.
-    /// - Throws: ``StateError`` with ``StateError/Code/refused`` for such a name.
+    /// - Throws: ``StateError`` with ``StateError/Code/refused`` for such a name, and for other migrations.
     public init(
         _ name: FileName,
         in directory: Directory,
@@ -53,8 +53,12 @@ public struct StateFile<Value>: Sendable {
         } catch {
             throw StateError(.refused, .opening, path: directory.path(of: name), detail: error.reason)
         }
+        do throws(MigrationFault) {
+            self.migrations = try MigrationPath(migrations, to: schema)
+        } catch {
+            throw StateError(.refused, .opening, path: directory.path(of: name), detail: error.reason)
+        }
         self.codec = codec
-        self.migrations = MigrationPath(migrations, to: schema)
         self.schema = schema
     }
 

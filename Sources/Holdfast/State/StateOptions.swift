@@ -49,6 +49,8 @@ public struct StateOptions: Hashable, Sendable {
     /// What a save survives, unless it says otherwise itself.
     public var durability: Durability
     /// The largest payload in bytes that is saved or loaded, so that a damaged or foreign file cannot exhaust memory.
+    ///
+    /// A negative number counts as 0.
     public var maximumLength: Int
     /// Whether each save keeps the state before it as `.NAME.previous`, to fall back to or to restore.
     ///
