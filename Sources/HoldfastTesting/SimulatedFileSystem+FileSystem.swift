@@ -83,15 +83,15 @@ extension SimulatedFileSystem: FileSystem {
         }
     }
 
-    package func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
+    package func openUnnamed(in directory: Int32, permissions: UInt32) throws(SystemError) -> Int32 {
         let flags = ["O_TMPFILE", "O_RDWR", "O_CLOEXEC"]
-        let call = Call("openat", directory, name: ".", flags: flags, details: [octal(0o600)])
+        let call = Call("openat", directory, name: ".", flags: flags, details: [octal(permissions)])
         return try perform(call) { state throws(Failure) in
             let parent = state.file(directory)
             if state.volume[parent.inode].kind != .directory { throw Failure(ENOTDIR) }
             // As ext4 says of a directory that was removed.
             if state.volume[parent.inode].links == 0 { throw Failure(EPERM) }
-            let permissions = 0o600 & ~state.umask
+            let permissions = permissions & ~state.umask
             let number = state.volume.add(.regular([]), permissions: permissions, links: 0, in: parent.inode)
             state.volume[number].isLinkable = true
             return state.openFile(number, path: state.join(parent.path, "(unnamed)"), isWritable: true)

@@ -138,16 +138,14 @@ extension LockFile {
     private func openForLocking(_ mode: FileLock.Mode) throws(LockError) -> OpenLockFile? {
         if mode == .exclusive, let idle = takeIdle() { return idle }
         do throws(SystemError) {
-            let mayMake = role == .sidecar || (role == .fenced && mode == .shared)
-            let access = mayMake ? OpenMode.readWriteOrCreate(permissions: 0o600) : .readWrite
-            return try OpenLockFile(try directory.open(name, access))
+            return try OpenLockFile(try directory.open(name, .readWrite))
         } catch {
-            if error.code == ENOENT, role == .pidFile { return nil }
-            if error.code == ENOENT, role == .fenced, mode == .exclusive {
+            if error.code == ENOENT {
+                if role == .pidFile { return nil }
                 // Made only where its guard can be used, so that a lock that is refused leaves nothing behind.
-                try TokenReservation.check(for: name, in: directory)
-                return try doing("open it") { () throws(SystemError) in
-                    try OpenLockFile(try directory.open(name, .readWriteOrCreate(permissions: 0o600)))
+                if role == .fenced, mode == .exclusive { try TokenReservation.check(for: name, in: directory) }
+                return try doing("make it") { () throws(SystemError) in
+                    try OpenLockFile(try directory.openOrMake(name, creation))
                 }
             }
             // A reader may be allowed to read the lock file only, and flock(2) is content with that.

@@ -15,7 +15,8 @@ extension LockFile {
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
         let template = recordTemplate()
         do throws(SystemError) {
-            let published = try directory.publish(name, suffix: Self.publishingSuffix) { file throws(SystemError) in
+            let published = try directory.publish(name, suffix: Self.publishingSuffix, creation) {
+                file throws(SystemError) in
                 guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return false }
                 try write(template, to: file, token: nil, limit: 0)
                 // Else a power cut may leave the name of an empty file, which nobody may take over.
@@ -82,7 +83,7 @@ extension LockFile {
         return true
     }
 
-    static let publishingSuffix = "publishing"
+    static let publishingSuffix = Directory.publishingSuffix
     static let removingSuffix = "removing"
 
     /// Removes what publishers and cleaners left that died in the middle.

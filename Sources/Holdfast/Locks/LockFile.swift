@@ -50,6 +50,8 @@ public final class LockFile: Sendable {
     package let family: Family
     let role: Role
     let label: String?
+    /// Who may use the file, if it is made here.
+    let creation: FileCreation
     package let site: LockSite
     private let template = Mutex<LockRecordTemplate?>(nil)
     private let idle = Mutex<OpenLockFile?>(nil)
@@ -63,27 +65,47 @@ public final class LockFile: Sendable {
     ///   - directory: Where it is or will be.
     ///   - family: The kernel lock; everybody must use the same. A file that records another is refused.
     ///   - label: What the holder is called in records and messages, up to 64 bytes; by default its executable's name.
-    /// - Throws: ``LockError`` `.refused` for too long a name, `.systemFailure` if the directory cannot be looked at.
+    ///   - permissions: The mode of the file if it is made here, exactly, whatever the umask: at least 0600, at most 0777.
+    ///     By default what the directory's default access list grants, or 0600 where there is none. The companion gets
+    ///     the file's.
+    ///   - group: The numerical group of the file if it is made here; by default the kernel's choice, which is this
+    ///     process's, or the directory's if that has the set-group-ID bit.
+    /// - Throws: ``LockError`` `.refused` for too long a name or other permissions, `.systemFailure` if the directory
+    ///   cannot be looked at.
     public convenience init(
         _ name: FileName,
         in directory: Directory,
         family: Family = .flock,
-        label: String? = nil
+        label: String? = nil,
+        permissions: UInt32? = nil,
+        group: UInt32? = nil
     ) throws(LockError) {
-        try self.init(name, in: directory, family: family, label: label, role: .fenced)
+        let creation = FileCreation(permissions: permissions, group: group)
+        try self.init(name, in: directory, family: family, label: label, role: .fenced, creation)
     }
 
     /// Names a lock file by a path, whose directory is opened and must exist.
     ///
-    /// - Throws: ``LockError`` as ``init(_:in:family:label:)``, and `.systemFailure` if the directory cannot be opened.
-    public convenience init(_ path: String, family: Family = .flock, label: String? = nil) throws(LockError) {
+    /// - Throws: ``LockError`` as ``init(_:in:family:label:permissions:group:)``, and `.systemFailure` if the directory
+    ///   cannot be opened.
+    public convenience init(
+        _ path: String,
+        family: Family = .flock,
+        label: String? = nil,
+        permissions: UInt32? = nil,
+        group: UInt32? = nil
+    ) throws(LockError) {
         let (directory, name) = try Self.resolve(path)
-        try self.init(name, in: directory, family: family, label: label)
+        try self.init(name, in: directory, family: family, label: label, permissions: permissions, group: group)
     }
 
     /// A lock for what stands beside it: no fencing tokens, no companion, no flush.
-    package convenience init(sidecar name: FileName, in directory: Directory) throws(LockError) {
-        try self.init(name, in: directory, family: .flock, label: nil, role: .sidecar)
+    package convenience init(
+        sidecar name: FileName,
+        in directory: Directory,
+        _ creation: FileCreation = FileCreation()
+    ) throws(LockError) {
+        try self.init(name, in: directory, family: .flock, label: nil, role: .sidecar, creation)
     }
 
     package init(
@@ -91,7 +113,8 @@ public final class LockFile: Sendable {
         in directory: Directory,
         family: Family,
         label: String?,
-        role: Role
+        role: Role,
+        _ creation: FileCreation
     ) throws(LockError) {
         let path = directory.path(of: name)
         let longest: FileName? =
@@ -103,8 +126,12 @@ public final class LockFile: Sendable {
         if longest == nil {
             throw LockError(.refused, path: path, reason: "the name is too long: it leaves none for its companions")
         }
+        if let refusal = creation.refusal {
+            throw LockError(.refused, path: path, reason: "cannot be made: \(refusal)")
+        }
         self.directory = directory
         self.name = name
+        self.creation = creation
         self.family = family
         self.label = label
         self.role = role

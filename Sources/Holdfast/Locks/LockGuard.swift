@@ -44,7 +44,10 @@ package struct LockGuard: ~Copyable {
         for _ in 0..<1000 {
             let file: OpenLockFile
             do throws(SystemError) {
-                file = try OpenLockFile(try directory.open(companion, .readWriteOrCreate(permissions: 0o600)))
+                file = try OpenLockFile(try directory.openOrMake(companion, FileCreation(beside: name)))
+            } catch  where error.isAny(of: EACCES, EPERM) {
+                let reason = "could not open it; who may lock '\(directory.path(of: name))' has to be given it too"
+                throw LockError(.systemFailure, path: path, reason: reason, cause: error)
             } catch {
                 throw LockError(error, path: path, while: "open it")
             }

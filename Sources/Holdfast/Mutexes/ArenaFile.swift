@@ -23,7 +23,7 @@ package struct ArenaFile {
     let identity: FileIdentity
     let path: String
 
-    static let publishingSuffix = "publishing"
+    static let publishingSuffix = Directory.publishingSuffix
     /// How long an opening waits for another one.
     package static let longestPatience = Duration.seconds(10)
     static let noBootID = "the boot id cannot be read, so a reboot could not be noticed"
@@ -68,6 +68,7 @@ extension ArenaFile {
         _ name: FileName,
         in directory: Directory,
         _ layout: ArenaLayout,
+        _ creation: FileCreation,
         bootID: String?,
         patience: Duration
     ) throws(LockError) -> ArenaFile {
@@ -77,7 +78,7 @@ extension ArenaFile {
         }
         // Each turn after the first needs somebody to have made or replaced the file within microseconds.
         for _ in 0..<1000 {
-            guard var opened = try openOrMake(name, in: directory, layout, path) else { continue }
+            guard var opened = try openOrMake(name, in: directory, layout, creation, path) else { continue }
             try check(opened.file, path)
             try opened.lockMaintenance(path, patience)
             guard let identity = try checkLayout(of: opened.file, name, in: directory, layout, path) else { continue }
@@ -100,13 +101,14 @@ extension ArenaFile {
         _ name: FileName,
         in directory: Directory,
         _ layout: ArenaLayout,
+        _ creation: FileCreation,
         _ path: String
     ) throws(LockError) -> OpenedArena? {
         do throws(SystemError) {
             do throws(SystemError) {
                 return try OpenedArena(name, in: directory)
             } catch  where error.code == ENOENT {
-                _ = try make(name, in: directory, layout)
+                _ = try make(name, in: directory, layout, creation)
                 return nil
             }
         } catch {
@@ -118,9 +120,10 @@ extension ArenaFile {
     package static func make(
         _ name: FileName,
         in directory: Directory,
-        _ layout: ArenaLayout
+        _ layout: ArenaLayout,
+        _ creation: FileCreation = FileCreation()
     ) throws(SystemError) -> Descriptor? {
-        try directory.publish(name, suffix: publishingSuffix) { file throws(SystemError) in
+        try directory.publish(name, suffix: publishingSuffix, creation) { file throws(SystemError) in
             guard try file.tryLock(.flock, exclusive: true) else { return false }
             let header = layout.header(random: .random(in: .min ... .max))
             let chunk = 1 << 16

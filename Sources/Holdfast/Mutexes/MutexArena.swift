@@ -52,22 +52,37 @@ public final class MutexArena: Sendable {
     /// flushes the file once, whoever makes it three times.
     ///
     /// - Parameters:
-    ///   - name: Of the file, which is made with mode 0600.
+    ///   - name: Of the file.
     ///   - directory: Where it is or will be.
     ///   - count: How many mutexes it has, 1 to ``maximumCount``, each 64 bytes; the same for everybody.
-    /// - Throws: ``LockError``: `.refused` (no regular file, no arena, damaged, another count), `.unsupported` (network
+    ///   - permissions: The mode of the file if it is made here, exactly, whatever the umask: at least 0600, at most 0777.
+    ///     By default what the directory's default access list grants, or 0600 where there is none.
+    ///   - group: The numerical group of the file if it is made here; by default the kernel's choice.
+    /// - Throws: ``LockError``: `.refused` (no regular file, no arena, damaged, another count, other permissions), `.unsupported` (network
     ///   file system, newer format, no mapping or locks there), `.exhausted`, `.timedOut` (somebody has been opening it for
     ///   ten seconds), `.compromised` or `.systemFailure`.
-    public convenience init(_ name: FileName, in directory: Directory, count: Int) throws(LockError) {
-        try self.init(name, in: directory, count: count, bootID: ProcessIdentity.current.bootID)
+    public convenience init(
+        _ name: FileName,
+        in directory: Directory,
+        count: Int,
+        permissions: UInt32? = nil,
+        group: UInt32? = nil
+    ) throws(LockError) {
+        let creation = FileCreation(permissions: permissions, group: group)
+        try self.init(name, in: directory, count: count, creation, bootID: ProcessIdentity.current.bootID)
     }
 
     /// Opens an arena, or makes it, by a path, whose directory must exist.
     ///
-    /// - Throws: ``LockError`` as ``init(_:in:count:)``.
-    public convenience init(_ path: String, count: Int) throws(LockError) {
+    /// - Throws: ``LockError`` as ``init(_:in:count:permissions:group:)``.
+    public convenience init(
+        _ path: String,
+        count: Int,
+        permissions: UInt32? = nil,
+        group: UInt32? = nil
+    ) throws(LockError) {
         let (directory, name) = try LockFile.resolve(path)
-        try self.init(name, in: directory, count: count)
+        try self.init(name, in: directory, count: count, permissions: permissions, group: group)
     }
 
     /// Opens an arena in a boot with this id: after another one, every holder of a mutex is dead.
@@ -77,14 +92,19 @@ public final class MutexArena: Sendable {
         _ name: FileName,
         in directory: Directory,
         count: Int,
+        _ creation: FileCreation = FileCreation(),
         bootID: String?,
         patience: Duration = ArenaFile.longestPatience
     ) throws(LockError) {
+        if let refusal = creation.refusal {
+            throw LockError(.refused, path: directory.path(of: name), reason: "cannot be made: \(refusal)")
+        }
         guard (1...Self.maximumCount).contains(count) else {
             let reason = "an arena has 1 to \(Self.maximumCount) mutexes, not \(count)"
             throw LockError(.refused, path: directory.path(of: name), reason: reason)
         }
-        file = try ArenaFile.open(name, in: directory, ArenaLayout(count: count), bootID: bootID, patience: patience)
+        let layout = ArenaLayout(count: count)
+        file = try ArenaFile.open(name, in: directory, layout, creation, bootID: bootID, patience: patience)
         self.directory = directory
         self.name = name
     }

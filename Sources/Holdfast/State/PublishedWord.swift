@@ -19,7 +19,7 @@ final class PublishedWord: Sendable {
 
     /// Opens the arena that is there; makes none.
     init(_ names: CompanionNames, in directory: Directory) throws(LockError) {
-        if let simulated = try SimulatedArena(names, in: directory, .read) {
+        if let simulated = try SimulatedArena(names, in: directory) {
             place = .simulated(simulated.word)
             arena = simulated.identity
         } else {
@@ -93,11 +93,14 @@ struct SimulatedArena {
     let identity: ArenaIdentity
 
     /// Nil on a file system whose files can be mapped.
-    init?(_ names: CompanionNames, in directory: Directory, _ mode: OpenMode) throws(LockError) {
+    init?(_ names: CompanionNames, in directory: Directory, making creation: FileCreation? = nil) throws(LockError) {
         if directory.fileSystem is KernelFileSystem { return nil }
         let path = directory.path(of: names.arena)
         do throws(SystemError) {
-            let file = try directory.open(names.arena, mode)
+            let file =
+                if let creation { try directory.openOrMake(names.arena, creation) } else {
+                    try directory.open(names.arena, .read)
+                }
             let status = try file.status()
             let fileSystem = directory.fileSystem
             if let word = fileSystem.sharedWord(of: file.rawValue, 0),

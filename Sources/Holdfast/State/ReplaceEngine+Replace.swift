@@ -3,9 +3,9 @@
 // The replacement itself, under the lock. Each step stands for the crash that it makes harmless:
 //
 //   open the directory    before anything is at stake, so that running out of descriptors is a clean failure
-//   create the temporary  O_EXCL, mode 0600: nobody reads it before it has the old file's permissions
+//   create the temporary  O_EXCL, mode 0600: no other user reads it before it has the rights that it ends with
 //   write, check the size a short file must not be renamed into place
-//   owner, mode, xattrs   before the flush, which then covers them
+//   owner, xattrs, mode   of the old file, or of a new one what FileCreation.swift says; the flush then covers them
 //   fsync(file)           so that the rename cannot be on the disk before what it names (xfs and F2FS would let it)
 //   link to .previous     the old file keeps a name
 //   renameat              the one step at which the new state takes effect, all of it at once
@@ -95,7 +95,9 @@ extension ReplaceEngine {
         _ willRename: () -> Void
     ) throws(SystemError) -> SealedHeader {
         let temporary = names.temporary()
-        let (status, frame) = try write(temporary, payload, header, target?.metadata ?? metadata, flushes, image)
+        var metadata = target?.metadata ?? metadata
+        if metadata == nil { metadata = try directory.metadata(for: creation) }
+        let (status, frame) = try write(temporary, payload, header, metadata, flushes, image)
         do throws(SystemError) {
             if let target, target.isPlain, options.keepsPrevious { try keepPrevious(target.status) }
             willRename()

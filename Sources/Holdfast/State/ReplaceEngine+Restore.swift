@@ -67,7 +67,7 @@ extension ReplaceEngine {
         do throws(StateError) {
             current = try read(opened, request.operation)
         } catch  where error.isDamage {
-            return damaged(opened, previous)
+            return try damaged(opened, previous, request.operation)
         }
         guard current.header.store == previous.header.store else {
             throw StateError(
@@ -90,7 +90,11 @@ extension ReplaceEngine {
         )
     }
 
-    private func damaged(_ opened: borrowing OpenedState, _ previous: StoredState) -> Superseded {
+    private func damaged(
+        _ opened: borrowing OpenedState,
+        _ previous: StoredState,
+        _ operation: StateError.Operation
+    ) throws(StateError) -> Superseded {
         // What is left of a damaged header may lie about the token, which would lock everybody out; of its generation
         // only the order matters, and the one after the previous copy's was given away.
         let lost = previous.header.generation.next ?? .absent
@@ -99,7 +103,7 @@ extension ReplaceEngine {
         return Superseded(
             generation: max(lost, salvaged),
             token: 0,
-            metadata: try? FileMetadata(of: opened.file, opened.status)
+            metadata: try metadata(of: opened, operation)
         )
     }
 }

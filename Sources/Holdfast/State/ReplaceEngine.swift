@@ -7,6 +7,7 @@
 // - an idle engine holds no descriptor but the directory's.
 
 internal import Synchronization
+internal import _HoldfastCShims
 
 /// One state file, kept by renaming.
 final class ReplaceEngine: Sendable {
@@ -91,19 +92,39 @@ final class ReplaceEngine: Sendable {
     /// A lock that was not taken.
     func lockFailure(_ error: LockError, _ operation: StateError.Operation) -> StateError {
         let late = error.code == .timedOut || error.code == .busy
+        var detail: String?
+        if error.cause?.isAny(of: EACCES, EPERM) ?? false, isMade(error.path) {
+            detail = "its lock cannot be taken: \(error); who may save the state has to be given '\(error.path)' too"
+        }
         return StateError(
             late ? .timedOut : .notLocked,
             operation,
             path: path,
             cause: error.cause,
-            underlying: error
+            underlying: error,
+            detail: detail
         )
+    }
+
+    /// Whether this is the path of a companion that is there.
+    private func isMade(_ path: String) -> Bool {
+        [names.lock, names.arena].contains { name in
+            directory.path(of: name) == path && (try? directory.status(of: name)) != nil
+        }
+    }
+
+    /// How a first state is made.
+    var creation: FileCreation { FileCreation(permissions: options.permissions, group: options.group) }
+
+    /// How a file beside the state is made.
+    var companions: FileCreation {
+        FileCreation(permissions: options.permissions, group: options.group, beside: names.state)
     }
 
     /// Made at the first save, because who only reads may not even be allowed to make the file.
     private func lockFile() throws(LockError) -> LockFile {
         if let made = memory.withLock({ $0.lockFile }) { return made }
-        let made = try LockFile(sidecar: names.lock, in: directory)
+        let made = try LockFile(sidecar: names.lock, in: directory, companions)
         memory.withLock { $0.lockFile = made }
         return made
     }

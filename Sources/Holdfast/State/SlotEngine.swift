@@ -111,7 +111,7 @@ extension SlotEngine {
     /// What is beside the file, opened when it is first needed.
     func sidecar(patience: Duration = ArenaFile.longestPatience) throws(LockError) -> TwoSlotSidecar {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
-        let sidecar = try TwoSlotSidecar.of(names, in: files.directory, patience: patience)
+        let sidecar = try TwoSlotSidecar.of(names, in: files.directory, files.companions, patience: patience)
         memory.withLock { $0.sidecar = sidecar }
         return sidecar
     }

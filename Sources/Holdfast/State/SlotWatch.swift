@@ -10,29 +10,26 @@ internal import _HoldfastCShims
 enum SlotWatch {
     private struct State {
         var engines: [ObjectIdentifier: WeakReference<SlotEngine>] = [:]
-        /// The process whose thread looks, 0 if none does: a forked child has no threads.
-        var process: Int32 = 0
+        var isRunning = false
     }
 
-    private static let state = Mutex(State())
+    private static let state = PerProcess<State> { State() }
     private static let shortestPause: Int64 = 200_000_000
     private static let longestPause: Int64 = 600_000_000
 
     /// Has the thread look after the file of this engine for as long as it is open.
     static func watch(_ engine: SlotEngine) {
-        let process = getpid()
         let mustStart = state.withLock { state in
-            if state.process != process { state.engines = [:] }
             state.engines[ObjectIdentifier(engine)] = WeakReference(engine)
-            defer { state.process = process }
-            return state.process != process
+            defer { state.isRunning = true }
+            return !state.isRunning
         }
         if !mustStart { return }
         do throws(SystemError) {
             try startThread { while lookAround() {} }
         } catch {
-            // The next one tries again. Until then nothing goes by itself, and users of another arena are told so.
-            state.withLock { $0.process = 0 }
+            // The next one tries again. Until then no user goes by itself, and users of another arena are told so.
+            state.withLock { $0.isRunning = false }
         }
     }
 
@@ -47,8 +44,8 @@ enum SlotWatch {
         // A small part of a processor, however many files there are.
         hf_wait_readable(-1, -1, min(max(shortestPause, 50 * (hf_monotonic() - start)), longestPause))
         return state.withLock { state in
-            if state.engines.isEmpty { state.process = 0 }
-            return !state.engines.isEmpty
+            state.isRunning = !state.engines.isEmpty
+            return state.isRunning
         }
     }
 }

@@ -39,7 +39,8 @@ public struct StateFile<Value>: Sendable {
     ///   - schema: The schema of the values, which goes up by one when their meaning changes.
     ///   - migrations: Steps from older schemas, each from a different one below `schema`.
     ///   - options: How the file is kept.
-    /// - Throws: ``StateError`` with ``StateError/Code/refused`` for such a name, and for other migrations.
+    /// - Throws: ``StateError`` with ``StateError/Code/refused`` for such a name, for other migrations, and for permissions that
+    ///   no state can have.
     public init(
         _ name: FileName,
         in directory: Directory,
@@ -52,6 +53,9 @@ public struct StateFile<Value>: Sendable {
             engine = StateEngine(try CompanionNames(of: name), in: directory, options: options)
         } catch {
             throw StateError(.refused, .opening, path: directory.path(of: name), detail: error.reason)
+        }
+        if let refusal = engine.files.companions.refusal {
+            throw StateError(.refused, .opening, path: directory.path(of: name), detail: refusal)
         }
         do throws(MigrationFault) {
             self.migrations = try MigrationPath(migrations, to: schema)

@@ -65,6 +65,17 @@ public struct StateOptions: Hashable, Sendable {
     ///
     /// A first save makes a store with this identity.
     public var expectedStore: StoreID?
+    /// The mode of a state that a save makes, and of all that is made beside it, exactly, whatever the umask: at least
+    /// 0600, at most 0777.
+    ///
+    /// By default what the directory's default access list grants, or 0600 where there is none. A state that is there
+    /// keeps its own, and what is made beside it gets that.
+    public var permissions: UInt32?
+    /// The numerical group of a state that a save makes, and of all that is made beside it.
+    ///
+    /// By default the kernel's choice, which is this process's, or the directory's if that has the set-group-ID bit. It
+    /// has to be one of this process's, unless that is root's.
+    public var group: UInt32?
 
     /// 256 MiB.
     public static let defaultMaximumLength = 256 << 20
@@ -77,7 +88,9 @@ public struct StateOptions: Hashable, Sendable {
         maximumLength: Int = StateOptions.defaultMaximumLength,
         keepsPrevious: Bool = false,
         requiresDirectorySync: Bool = false,
-        expectedStore: StoreID? = nil
+        expectedStore: StoreID? = nil,
+        permissions: UInt32? = nil,
+        group: UInt32? = nil
     ) {
         self.strategy = strategy
         self.capacity = capacity
@@ -86,5 +99,7 @@ public struct StateOptions: Hashable, Sendable {
         self.keepsPrevious = keepsPrevious
         self.requiresDirectorySync = requiresDirectorySync
         self.expectedStore = expectedStore
+        self.permissions = permissions
+        self.group = group
     }
 }

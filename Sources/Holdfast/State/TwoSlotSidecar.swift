@@ -31,7 +31,8 @@ final class TwoSlotSidecar: Sendable {
     static func of(
         _ names: CompanionNames,
         in directory: Directory,
-        patience: Duration = ArenaFile.longestPatience
+        _ creation: FileCreation,
+        patience: Duration
     ) throws(LockError) -> TwoSlotSidecar {
         let site: LockSite
         do throws(SystemError) {
@@ -41,12 +42,12 @@ final class TwoSlotSidecar: Sendable {
         }
         // What a simulation forgets at a reboot, no earlier user may keep.
         if !(directory.fileSystem is KernelFileSystem) {
-            return TwoSlotSidecar(try open(names, in: directory, patience), site)
+            return TwoSlotSidecar(try open(names, in: directory, creation, patience), site)
         }
         let key = Key(site: ObjectIdentifier(site), process: getpid())
         if let sidecar = all.withLock({ $0[key]?.object }) { return sidecar }
         // Opened without the registry's lock: it may wait. Of two that are opened at once the first to be entered stays.
-        let opened = TwoSlotSidecar(try open(names, in: directory, patience), site)
+        let opened = TwoSlotSidecar(try open(names, in: directory, creation, patience), site)
         return all.withLock { all in
             if let sidecar = all[key]?.object { return sidecar }
             all[key] = WeakReference(opened)
@@ -66,13 +67,14 @@ final class TwoSlotSidecar: Sendable {
     private static func open(
         _ names: CompanionNames,
         in directory: Directory,
+        _ creation: FileCreation,
         _ patience: Duration
     ) throws(LockError) -> Kind {
-        if let arena = try SimulatedArena(names, in: directory, .readWriteOrCreate(permissions: 0o600)) {
-            return .simulated(try LockFile(sidecar: names.arena, in: directory), arena)
+        if let arena = try SimulatedArena(names, in: directory, making: creation) {
+            return .simulated(try LockFile(sidecar: names.arena, in: directory, creation), arena)
         }
         let bootID = ProcessIdentity.current.bootID
-        let arena = try MutexArena(names.arena, in: directory, count: 1, bootID: bootID, patience: patience)
+        let arena = try MutexArena(names.arena, in: directory, count: 1, creation, bootID: bootID, patience: patience)
         return .arena(arena[0])
     }
 

@@ -13,16 +13,31 @@ extension Directory {
     /// - Parameters:
     ///   - name: Its name; nothing that has it is replaced.
     ///   - suffix: Of the private name.
+    ///   - creation: Who may use it. It has those rights before it has its name.
     ///   - fill: Writes what belongs in it; false gives it up.
     /// - Returns: The open file, or nil if the name was taken meanwhile, or the file given up.
     /// - Throws: ``SystemError``; nothing is left behind then.
     package func publish(
         _ name: FileName,
         suffix: String,
+        _ creation: FileCreation,
+        fill: (borrowing Descriptor) throws(SystemError) -> Bool
+    ) throws(SystemError) -> Descriptor? {
+        let metadata = try metadata(for: creation)
+        let permissions = metadata == nil ? creation.ordinary : 0o600
+        return try publish(name, suffix: suffix, permissions: permissions, metadata, fill: fill)
+    }
+
+    func publish(
+        _ name: FileName,
+        suffix: String,
+        permissions: UInt32,
+        _ metadata: FileMetadata?,
         fill: (borrowing Descriptor) throws(SystemError) -> Bool
     ) throws(SystemError) -> Descriptor? {
         do throws(SystemError) {
-            let file = try openUnnamed()
+            let file = try openUnnamed(permissions: permissions)
+            try metadata?.apply(to: file, having: try file.status())
             guard try fill(file) else { return nil }
             do throws(SystemError) {
                 try link(unnamed: file, to: name)
@@ -36,8 +51,9 @@ extension Directory {
             guard let temporary = name.uniqueCompanion(suffix) else {
                 throw SystemError(call: "openat", code: ENAMETOOLONG)
             }
-            let file = try open(temporary, .createNew(permissions: 0o600))
+            let file = try open(temporary, .createNew(permissions: permissions))
             defer { try? unlink(temporary) }
+            try metadata?.apply(to: file, having: try file.status())
             guard try fill(file) else { return nil }
             do throws(SystemError) {
                 try link(temporary, to: name)
@@ -48,6 +64,8 @@ extension Directory {
             return file
         }
     }
+
+    package static let publishingSuffix = "publishing"
 
     /// Removes the private files of makers that died in the middle: those that nobody has locked.
     ///

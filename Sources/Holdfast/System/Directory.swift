@@ -144,9 +144,9 @@ extension Directory {
         return Descriptor(fileSystem, owning: opened)
     }
 
-    package func openUnnamed() throws(SystemError) -> Descriptor {
+    package func openUnnamed(permissions: UInt32 = 0o600) throws(SystemError) -> Descriptor {
         let opened = try retrying { () throws(SystemError) in
-            try fileSystem.openUnnamed(in: descriptor.rawValue)
+            try fileSystem.openUnnamed(in: descriptor.rawValue, permissions: permissions)
         }
         return Descriptor(fileSystem, owning: opened)
     }

@@ -48,8 +48,8 @@ package protocol FileSystem: Sendable {
     func openDirectory(_ name: String, in directory: Int32, followingLink: Bool) throws(SystemError) -> Int32
     /// openat(2). Never returns a descriptor below 3.
     func open(_ name: String, in directory: Int32, _ mode: OpenMode) throws(SystemError) -> Int32
-    /// openat(2) with O_TMPFILE, mode 0600: a file without a name.
-    func openUnnamed(in directory: Int32) throws(SystemError) -> Int32
+    /// openat(2) with O_TMPFILE and this mode, less the umask: a file without a name.
+    func openUnnamed(in directory: Int32, permissions: UInt32) throws(SystemError) -> Int32
     /// close(2).
     func close(_ descriptor: Int32) throws(SystemError)
     /// fstat(2).

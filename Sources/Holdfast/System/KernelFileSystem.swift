@@ -38,8 +38,8 @@ package struct KernelFileSystem: FileSystem {
         }
     }
 
-    package func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
-        try checked("openat(O_TMPFILE)", hf_open_unnamed(directory, 0o600))
+    package func openUnnamed(in directory: Int32, permissions: UInt32) throws(SystemError) -> Int32 {
+        try checked("openat(O_TMPFILE)", hf_open_unnamed(directory, mode_t(permissions)))
     }
 
     package func close(_ descriptor: Int32) throws(SystemError) {

@@ -158,9 +158,9 @@ extension ScheduledFileSystem {
         }
     }
 
-    package func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
+    package func openUnnamed(in directory: Int32, permissions: UInt32) throws(SystemError) -> Int32 {
         let descriptor = try ask("openat(O_TMPFILE)") { system throws(SystemError) in
-            try system.openUnnamed(in: directory)
+            try system.openUnnamed(in: directory, permissions: permissions)
         }
         state.withLock { _ = $0.unnamed.insert(descriptor) }
         return descriptor

@@ -37,10 +37,10 @@ struct StressedFileSystem: FileSystem {
         return try kernel.open(name, in: directory, mode)
     }
 
-    func openUnnamed(in directory: Int32) throws(SystemError) -> Int32 {
+    func openUnnamed(in directory: Int32, permissions: UInt32) throws(SystemError) -> Int32 {
         step()
         guard hasUnnamedFiles else { throw SystemError(call: "openat(O_TMPFILE)", code: EOPNOTSUPP) }
-        return try kernel.openUnnamed(in: directory)
+        return try kernel.openUnnamed(in: directory, permissions: permissions)
     }
 
     func close(_ descriptor: Int32) throws(SystemError) {

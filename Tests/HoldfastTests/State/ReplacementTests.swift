@@ -81,35 +81,62 @@ struct ReplacementTests {
         }
     }
 
-    @Test("a directory's default access list lets nobody in whom the old file kept out")
-    func defaultAccessList() throws {
+    @Test(
+        "a default access list of the directory changes nothing about a file that is there",
+        arguments: [0o600, 0o640]
+    )
+    func defaultAccessList(_ permissions: UInt32) throws {
+        let directory = try Directory(TemporaryDirectory.current)
+        let state = try directory.state(options: StateOptions(keepsPrevious: true))
+        try state.save([1])
+        try directory.setPermissions(of: "state", permissions)
+        guard try directory.setDefaultAccessList() else { return }
+        for strategy in [StateStrategy.asFound, .twoSlot, .replace] {
+            try directory.state(options: StateOptions(strategy: strategy, keepsPrevious: true)).save([2])
+            for name in ["state", ".state.previous"] {
+                #expect(try directory.accessList(of: name) == nil, "\(strategy), \(name)")
+                #expect(try directory.status(name).permissions == permissions, "\(strategy), \(name)")
+            }
+        }
+    }
+
+    @Test("an access list of the file stays, under a mask that hides it too", arguments: [6, 4, 0] as [UInt8])
+    func accessList(_ mask: UInt8) throws {
         let directory = try Directory(TemporaryDirectory.current)
         let state = try directory.state()
         try state.save([1])
+        guard try directory.setDefaultAccessList() else { return }
+        let list = Directory.accessList(6, named: 6, group: 4, mask: mask, other: 0)
+        try directory.open(directory.name("state"), .readWrite).whileOpen {
+            try directory.fileSystem.setAttribute("system.posix_acl_access", of: $0, to: list)
+        }
+        for strategy in [StateStrategy.asFound, .twoSlot, .replace] {
+            try directory.state(options: StateOptions(strategy: strategy)).save([2])
+            #expect(try directory.accessList(of: "state") == list, "\(strategy)")
+            #expect(try directory.status("state").permissions == 0o600 | UInt32(mask) << 3, "\(strategy)")
+        }
+    }
+
+    @Test("the new file is never open to more users than in the end: owner, labels, access list, and the mode last")
+    func neverWider() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let state = try directory.state()
+        try state.save([1])
         let file = try directory.open(directory.name("state"), .readWrite)
-        try directory.fileSystem.setPermissions(file.rawValue, 0o640)
-        // user::rwx, user:1234:rwx, group::rwx, mask::rwx, other::rwx for everything made from now on.
-        let list: [UInt8] =
-            [2, 0, 0, 0]
-            + [(1, UInt32.max), (2, 1234), (4, .max), (16, .max), (32, .max)].flatMap { (tag: UInt8, id: UInt32) in
-                [tag, 0, 7, 0] + (0..<4).map { UInt8(truncatingIfNeeded: id >> ($0 * 8)) }
-            }
-        let set = try errnoLeft {
-            try directory.fileSystem.setAttribute(
-                "system.posix_acl_default",
-                of: directory.descriptor.rawValue,
-                to: list
-            )
+        for name in ["system.posix_acl_access", "security.selinux", "user.note"] {
+            let value = name.hasPrefix("system") ? Directory.accessList(6, group: 4, mask: 6, other: 0) : [1]
+            try fileSystem.setAttribute(name, of: file.rawValue, to: value)
         }
-        if set == ENOTSUP {
-            print("not run: this file system has no access control lists")
-            return
-        }
-        #expect(set == nil)
+        try directory.setOwner(of: "state", 4711, group: 4712)
+        try directory.setPermissions(of: "state", 0o660)
+        fileSystem.resetCalls()
         try state.save([2])
-        let new = try directory.open(directory.name("state"), .read)
-        #expect(try directory.fileSystem.attributeNames(new.rawValue).isEmpty)
-        #expect(try new.status().permissions == 0o640)
+        let order = fileSystem.calls.filter { ["fchown", "fsetxattr", "fchmod", "renameat"].contains($0.function) }
+            .map { $0.function == "fsetxattr" ? $0.name : $0.function }
+        #expect(
+            order == ["fchown", "security.selinux", "user.note", "system.posix_acl_access", "fchmod", "renameat"]
+        )
     }
 
     @Test("a symbolic link is refused, and what it leads to is left alone", arguments: Ground.allCases)

@@ -108,6 +108,66 @@ struct RootOnlyTests {
         withExtendedLifetime(mount) {}
     }
 
+    @Test("who is given a state without the files beside it is told which")
+    func companionsToGive() async throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o777)
+        for (name, strategy) in [("plain", StateStrategy.replace), ("slots", .twoSlot)] {
+            try await directory.state(name, options: StateOptions(strategy: strategy)).save([1])
+            try directory.setOwner(of: name, 65534, group: 65534)
+        }
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            #expect(setgid(65534) == 0 && setuid(65534) == 0)
+            let directory = try Directory(path)
+            let cases = [
+                ("plain", StateStrategy.replace, "\(path)/.plain.lock"), ("slots", .twoSlot, "\(path)/.slots.arena"),
+            ]
+            for (name, strategy, companion) in cases {
+                let state = try directory.state(name, options: StateOptions(strategy: strategy))
+                let error = try stateError { try state.save([2]) }
+                #expect(error.code == .notLocked)
+                #expect(error.cause?.code == EACCES)
+                #expect(error.description.contains("has to be given '\(companion)' too"), "\(error)")
+                #expect(try state.load() == [1])
+            }
+        }
+        // What root makes after that belongs to the state's owner.
+        for name in [".plain.lock", ".slots.lock", ".slots.arena"] { try directory.unlink(directory.name(name)) }
+        for name in ["plain", "slots"] { try await directory.state(name).save([3]) }
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            #expect(setgid(65534) == 0 && setuid(65534) == 0)
+            let directory = try Directory(path)
+            for name in ["plain", "slots"] {
+                try await directory.state(name).save([4])
+                #expect(try directory.state(name).load() == [4])
+            }
+        }
+    }
+
+    @Test("two users of one group share a lock, also after its guard is gone as after a boot")
+    func sharedLock() async throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o777)
+        let file = try LockFile(directory.name("a"), in: directory, permissions: 0o660, group: 65534)
+        try await file.withLock { _ in }
+        for isAfterBoot in [false, true] {
+            if isAfterBoot { for name in ["a", ".a.guard"] { try directory.unlink(directory.name(name)) } }
+            for user in [4711, 4712] as [UInt32] {
+                await #expect(processExitsWith: .success) { [path = path as String, user = user as UInt32] in
+                    #expect(setgid(65534) == 0 && setuid(user) == 0)
+                    let directory = try Directory(path)
+                    let file = try LockFile(directory.name("a"), in: directory, permissions: 0o660, group: 65534)
+                    try await file.withLock { _ in }
+                    // The next one needs the guard too.
+                    let opened = try directory.open(directory.name("a"), .readWrite)
+                    try opened.truncate(to: 0)
+                }
+            }
+        }
+    }
+
     @Test("owner and group stay when root saves another user's state")
     func owner() throws {
         guard isRoot() else { return }

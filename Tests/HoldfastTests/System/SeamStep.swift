@@ -10,7 +10,7 @@ import HoldfastTesting
 enum SeamStep: Sendable {
     case openDirectory(String, in: Int, following: Bool, to: Int)
     case open(String, in: Int, OpenMode, to: Int)
-    case openUnnamed(in: Int, to: Int)
+    case openUnnamed(in: Int, UInt32, to: Int)
     case close(Int)
     case status(Int)
     case statusOf(String, in: Int)
@@ -95,8 +95,12 @@ struct SeamMachine {
             let opened = try fileSystem.open(name, in: descriptor(slot), mode)
             let isWritable = if case .read = mode { false } else { true }
             return try put(opened, in: target, isWritable: isWritable)
-        case .openUnnamed(let slot, let target):
-            return try put(try fileSystem.openUnnamed(in: descriptor(slot)), in: target, isWritable: true)
+        case .openUnnamed(let slot, let permissions, let target):
+            return try put(
+                try fileSystem.openUnnamed(in: descriptor(slot), permissions: permissions),
+                in: target,
+                isWritable: true
+            )
         case .close(let slot): try close(slot)
         case .status(let slot): return try describe(try status(slot))
         case .statusOf(let name, let slot): return try describe(try fileSystem.status(of: name, in: descriptor(slot)))

@@ -36,7 +36,7 @@ struct SeamStepChooser {
         case 0..<5: return .openDirectory(pick(Self.names + ["."]), in: directory, following: flip, to: slot)
         case 5..<23: return .open(name, in: directory, mode(), to: slot)
         // In a directory that was removed, ext4 says EPERM and tmpfs allows it.
-        case 23..<26: return .openUnnamed(in: 0, to: slot)
+        case 23..<26: return .openUnnamed(in: 0, pick([0o600, 0o644]), to: slot)
         case 26..<30: return .close(slot)
         case 30..<38: return .status(file)
         case 38..<41: return .statusOf(name, in: directory)
