@@ -75,11 +75,15 @@ extension LockFile {
     /// Removes our own PID file.
     ///
     /// Nobody who follows the rules can replace it between the look and the unlink, because we hold its lock. False if
-    /// the name is another file's, or gone.
+    /// the name is another file's, or gone, or this process may not remove it any more: it has dropped its privileges since.
     func unlinkIfOurs(_ descriptor: Int32) throws(SystemError) -> Bool {
         let ours = try directory.fileSystem.status(descriptor).identity
-        guard try directory.identity(of: name) == ours else { return false }
-        try directory.unlink(name)
+        do throws(SystemError) {
+            guard try directory.identity(of: name) == ours else { return false }
+            try directory.unlink(name)
+        } catch  where error.isAny(of: EACCES, EPERM) {
+            return false
+        }
         return true
     }
 

@@ -72,6 +72,42 @@ struct PIDFileTests {
         #expect(fileSystem.names(in: "/") == [])
     }
 
+    @Test("A process that may not remove its PID file any more takes its PID out of it", arguments: [EACCES, EPERM])
+    func releaseWithoutPrivileges(_ code: Int32) throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let file = try PIDFile(directory.name("service.pid"), in: directory)
+        let lock = try require(file.tryLock())
+        fileSystem.faults = .failEvery(with: code) { $0.function == "unlinkat" }
+        try lock.release()
+        fileSystem.faults = .none
+        #expect(try directory.read("service.pid").split(separator: "\n").first?.allSatisfy { $0 == " " } == true)
+        #expect(fileSystem.heldLocks.isEmpty && fileSystem.openDescriptorCount == 1)
+        #expect(try LockFile(directory.name("service.pid"), in: directory).status() == .free)
+        let next = try require(file.tryLock())
+        #expect(next.abandoned == nil)
+        try next.release()
+        #expect(try directory.names() == [])
+    }
+
+    @Test("A user who may read a PID file can lock it, and so keep the service from starting")
+    func readersCanLock() throws {
+        let directory = try Ground.kernel.makeDirectory()
+        try directory.write("service.pid", "\(Processes.deadPID)\n")
+        let file = try PIDFile(directory.name("service.pid"), in: directory)
+        do {
+            let reader = try directory.open(directory.name("service.pid"), .read)
+            #expect(try reader.tryLock(.flock, exclusive: true))
+            try expectBusy(file.tryLock())
+            reader.unlock(.flock)
+        }
+        try require(file.tryLock()).release()
+        // Without a right to read it there is nothing to lock.
+        let lock = try require(PIDFile(directory.name("service.pid"), in: directory, permissions: 0o600).tryLock())
+        #expect(try directory.status("service.pid").permissions == 0o600)
+        try lock.release()
+    }
+
     @Test(
         "The PID file of a process that died is taken over in place, and that is reported",
         arguments: Ground.allCases

@@ -93,9 +93,9 @@ struct TwoSlotPresenceTests {
         #expect(try await values.next() == [1])
         try directory.unlink(directory.name(".state.arena"))
         let tool = CommandLineTool.holdfastctl
-        let saved = try await tool.run("state", "save", "\(path)/one/state", input: Data([2]))
+        let saved = try await tool.run("state", "save", "\(path)/one/state", input: .text("two"))
         #expect(saved.status == 0)
-        #expect(try await values.next() == [2])
+        #expect(try await values.next() == Array("two".utf8))
     }
 
     @Test(
