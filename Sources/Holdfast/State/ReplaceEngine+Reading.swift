@@ -56,6 +56,18 @@ extension ReplaceEngine {
             switch error {
             case .system(let cause):
                 throw StateError(operation.failure, operation, path: path, cause: cause)
+            case .frame(.corrupt(let corruption)) where opened.status.size == 0:
+                let detail = """
+                    the file is empty and holds no state; if it was made so on purpose, a save with \
+                    StateOptions.adoptsEmpty (holdfastctl state save --adopt-empty) makes it one
+                    """
+                throw StateError(.corrupt, operation, path: path, corruption: corruption, detail: detail)
+            case .unfinished:
+                let detail = """
+                    its first page is empty, as a crash leaves it while an empty file is made a state in place; if that \
+                    is what happened, empty it (truncate -s 0) and adopt it again
+                    """
+                throw StateError(.corrupt, operation, path: path, corruption: .magic, detail: detail)
             case .frame(.corrupt(let corruption)):
                 throw StateError(.corrupt, operation, path: path, corruption: corruption)
             case .frame(.newerFormat(let version)):
@@ -70,6 +82,8 @@ extension ReplaceEngine {
     private enum ReadProblem: Error {
         case system(SystemError)
         case frame(FrameProblem)
+        /// Long enough for a two-slot file, whose first page was never written.
+        case unfinished
         case numbers(StateError.Code, expected: UInt64, found: UInt64)
     }
 
@@ -89,6 +103,7 @@ extension ReplaceEngine {
         do throws(FrameProblem) {
             frame = try Frame.verify(bytes, payload)
         } catch {
+            if mayBeSlots, bytes.indices.allSatisfy({ bytes[$0] == 0 }) { throw .unfinished }
             throw .frame(error)
         }
         if let expected = options.expectedStore, expected != frame.header.store {

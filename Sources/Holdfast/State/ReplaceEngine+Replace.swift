@@ -104,10 +104,40 @@ extension ReplaceEngine {
             try rename(temporary, of: status.identity)
         } catch {
             try? directory.unlink(temporary)
-            throw error
+            guard case .slots(let slots) = image, error.code == EBUSY, target == nil, options.adoptsEmpty else {
+                throw error
+            }
+            return try fillEmptyFile(payload, header, slots)
         }
         if case .frame = image { remember(status, frame) }
         return frame
+    }
+
+    /// Makes a two-slot file of the empty file itself, which is a mount point and cannot be replaced.
+    ///
+    /// The first page comes last, after a flush of the rest: until then the file is refused as no state. After a failure
+    /// it is empty again; what a crash leaves has an empty first page, and an operator has to empty the rest.
+    private func fillEmptyFile(
+        _ payload: [UInt8],
+        _ header: FrameHeader,
+        _ slots: SlotFileHeader
+    ) throws(SystemError) -> SealedHeader {
+        let file = try directory.open(names.state, .readWrite)
+        // Alone: another process may be about to do the same by another name of the file.
+        guard case .locked = try file.lockAlone(), try file.status().size == 0 else {
+            throw SystemError(call: "renameat", code: EBUSY)
+        }
+        do throws(SystemError) {
+            try slots.layOutSlots(of: file)
+            let frame = try Self.fill(file, header, payload, at: slots.offset(of: header.generation.slot))
+            try file.sync(.full)
+            try slots.writeFirstPage(of: file)
+            try file.sync(.full)
+            return frame
+        } catch {
+            try? file.truncate(to: 0)
+            throw error
+        }
     }
 
     /// A complete file beside the target.
@@ -130,7 +160,8 @@ extension ReplaceEngine {
                 frame = try Self.fill(file, header, payload)
                 length = Int64(Frame.headerLength + payload.count)
             case .slots(let slots):
-                try slots.lay(out: file)
+                try slots.writeFirstPage(of: file)
+                try slots.layOutSlots(of: file)
                 frame = try Self.fill(file, header, payload, at: slots.offset(of: header.generation.slot))
                 length = slots.fileLength
             }

@@ -24,6 +24,14 @@ struct TargetState: Sendable {
     var isPlain = true
 }
 
+/// What a save finds under the name.
+struct PresentState: Sendable {
+    /// Nil if there is no state.
+    var target: TargetState?
+    /// Of the empty file that is to become one.
+    var adopted: FileMetadata?
+}
+
 /// What an update begins with.
 struct StoredPayload: Sendable {
     var schema: UInt32
@@ -40,12 +48,13 @@ extension ReplaceEngine {
         _ body: (StoredPayload?) throws -> [UInt8]
     ) throws -> Commit {
         let lock = try lock(request.operation, deadline: request.deadline)
-        let target = try target(request, wantsPayload: wantsPayload)
+        let present = try target(request, wantsPayload: wantsPayload)
+        let target = present.target
         let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try checkLength(payload, request)
         var header = header(after: target?.header, payload, request)
         header.generation = try generation(after: target?.header.generation ?? .absent, request.operation)
-        let commit = try replace(target, by: payload, header, request)
+        let commit = try replace(target, by: payload, header, request, metadata: present.adopted)
         // The state is saved; that the lock's file could not be closed well changes nothing about it.
         try? lock.release()
         return commit
@@ -64,10 +73,10 @@ extension ReplaceEngine {
     }
 
     /// The current file, which must be sound and of this program's making, and may be replaced by this writer.
-    func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
-        let target = try currentFile(request, wantsPayload: wantsPayload)
-        try check(request, against: target?.header)
-        return target
+    func target(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentState {
+        let present = try currentFile(request, wantsPayload: wantsPayload)
+        try check(request, against: present.target?.header)
+        return present
     }
 
     /// Whether this writer may replace the state with this header.
@@ -100,8 +109,11 @@ extension ReplaceEngine {
         }
     }
 
-    private func currentFile(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> TargetState? {
-        guard let opened = try open(names.state, request.operation) else { return nil }
+    private func currentFile(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentState {
+        guard let opened = try open(names.state, request.operation) else { return PresentState() }
+        if options.adoptsEmpty, opened.status.size == 0, try !hasPrevious(request.operation) {
+            return PresentState(adopted: try metadata(of: opened, request.operation))
+        }
         let header: FrameHeader
         var payload: [UInt8] = []
         if !wantsPayload, let known = verifiedFrame(of: opened.status), peek(opened) == known {
@@ -112,12 +124,18 @@ extension ReplaceEngine {
             header = stored.header
             payload = stored.payload
         }
-        return TargetState(
-            header: header,
-            payload: payload,
-            status: opened.status,
-            metadata: try metadata(of: opened, request.operation)
+        let metadata = try metadata(of: opened, request.operation)
+        return PresentState(
+            target: TargetState(header: header, payload: payload, status: opened.status, metadata: metadata)
         )
+    }
+
+    private func hasPrevious(_ operation: StateError.Operation) throws(StateError) -> Bool {
+        do throws(SystemError) {
+            return try directory.status(of: names.previous) != nil
+        } catch {
+            throw StateError(operation.failure, operation, path: directory.path(of: names.previous), cause: error)
+        }
     }
 
     func metadata(of opened: borrowing OpenedState, _ operation: StateError.Operation) throws(StateError)

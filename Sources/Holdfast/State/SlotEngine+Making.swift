@@ -11,7 +11,8 @@ extension SlotEngine {
         _ body: (StoredPayload?) throws -> [UInt8]
     ) throws -> Commit? {
         let fileLock = try files.lock(request.operation, deadline: request.deadline)
-        guard case .plain(let target) = try present(request, wantsPayload: wantsPayload) else { return nil }
+        guard let present = try present(request, wantsPayload: wantsPayload) else { return nil }
+        let target = present.target
         let lock = try lock(request.operation, deadline: request.deadline)
         let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try files.checkLength(payload, request)
@@ -19,23 +20,18 @@ extension SlotEngine {
         let last = PublishedState(generation: target?.header.generation ?? .absent, isFlushed: true)
         let before = last.behind(.last(in: lock.published))
         let header = try header(after: target?.header, before, payload, request)
-        let commit = try replace(target, by: payload, header, room: payload.count, lock, request)
+        let commit = try replace(present, by: payload, header, room: payload.count, lock, request)
         TwoSlotSidecar.release(lock)
         try? fileLock.release()
         return commit
     }
 
-    private enum PresentFile {
-        /// An ordinary file, or none.
-        case plain(TargetState?)
-        case slots
-    }
-
-    private func present(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentFile {
+    /// An ordinary file, or none; nil for a two-slot file.
+    private func present(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentState? {
         do throws(StateError) {
-            return .plain(try files.target(request, wantsPayload: wantsPayload))
+            return try files.target(request, wantsPayload: wantsPayload)
         } catch  where error.isOtherStrategy {
-            return .slots
+            return nil
         }
     }
 
@@ -56,11 +52,11 @@ extension SlotEngine {
         // Never without a flush: the new file takes the place of both slots, of which one may be durable.
         var request = request
         request.durability = .powerLoss
-        return try replace(target, by: payload, header, room: room, lock, request)
+        return try replace(PresentState(target: target), by: payload, header, room: room, lock, request)
     }
 
     private func replace(
-        _ target: TargetState?,
+        _ present: PresentState,
         by payload: [UInt8],
         _ header: FrameHeader,
         room: Int,
@@ -73,7 +69,7 @@ extension SlotEngine {
             throw StateError(.refused, request.operation, path: path, detail: detail)
         }
         let slots = SlotFileHeader(store: header.store, room: room, first: header.generation)
-        let commit = try replace(target, by: payload, header, as: .slots(slots), lock, request)
+        let commit = try replace(present, by: payload, header, as: .slots(slots), lock, request)
         let nameDoubt = PublishedState.NameDoubt(commit.directorySyncError)
         let published = PublishedState(
             generation: header.generation,
@@ -89,7 +85,7 @@ extension SlotEngine {
     ///
     /// Nobody may take that for the old one's state, so from the rename on nothing is published.
     private func replace(
-        _ target: TargetState?,
+        _ present: PresentState,
         by payload: [UInt8],
         _ header: FrameHeader,
         as image: FileImage,
@@ -100,7 +96,14 @@ extension SlotEngine {
         let word = lock.published
         defer { forget() }
         do throws(StateError) {
-            return try files.replace(target, by: payload, header, request, as: image) {
+            return try files.replace(
+                present.target,
+                by: payload,
+                header,
+                request,
+                metadata: present.adopted,
+                as: image
+            ) {
                 sidecar?.publish(PublishedState.void(word))
             }
         } catch {
@@ -147,7 +150,7 @@ extension SlotEngine {
             let header = try header(after: base.header, base.published, payload, request)
             let target = try target(base, file, request)
             if options.keepsPrevious { try files.keepPrevious(base.payload, target, request) }
-            return try replace(target, by: payload, header, as: .frame, lock, request)
+            return try replace(PresentState(target: target), by: payload, header, as: .frame, lock, request)
         }
         try? fileLock.release()
         return commit

@@ -65,6 +65,12 @@ public struct StateOptions: Hashable, Sendable {
     ///
     /// A first save makes a store with this identity.
     public var expectedStore: StoreID?
+    /// Whether a save makes a state of a file that is empty, as touch(1) makes one for a mount.
+    ///
+    /// Its owner, mode and attributes stay. A mount point is written in place, which needs ``StateStrategy/twoSlot``.
+    /// Without this an empty file counts as corrupt, because it may be what is left of a state; and also with it, while
+    /// there is a previous copy to restore.
+    public var adoptsEmpty: Bool
     /// The mode of a state that a save makes, and of all that is made beside it, exactly, whatever the umask: at least
     /// 0600, at most 0777.
     ///
@@ -89,6 +95,7 @@ public struct StateOptions: Hashable, Sendable {
         keepsPrevious: Bool = false,
         requiresDirectorySync: Bool = false,
         expectedStore: StoreID? = nil,
+        adoptsEmpty: Bool = false,
         permissions: UInt32? = nil,
         group: UInt32? = nil
     ) {
@@ -99,6 +106,7 @@ public struct StateOptions: Hashable, Sendable {
         self.keepsPrevious = keepsPrevious
         self.requiresDirectorySync = requiresDirectorySync
         self.expectedStore = expectedStore
+        self.adoptsEmpty = adoptsEmpty
         self.permissions = permissions
         self.group = group
     }

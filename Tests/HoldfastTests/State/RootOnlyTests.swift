@@ -108,6 +108,27 @@ struct RootOnlyTests {
         withExtendedLifetime(mount) {}
     }
 
+    @Test("an empty file that is a mount point becomes a state in two slots, in place")
+    func adoptedMount() throws {
+        let directory = try Directory(path)
+        try directory.put("state", [])
+        try directory.setPermissions(of: "state", 0o640)
+        let file = directory.path(of: try directory.name("state"))
+        guard isRoot(), let mount = try Mount(["--bind", file, file], at: file) else { return }
+        let plain = try directory.state(options: StateOptions(adoptsEmpty: true))
+        #expect(try stateError { try plain.save([1]) }.cause?.code == EBUSY)
+        let inode = try directory.status("state").identity.inode
+        let state = try directory.state(options: StateOptions(strategy: .twoSlot, adoptsEmpty: true))
+        for value in 1...3 as ClosedRange<UInt8> {
+            #expect(try state.save([value]).generation == Generation(UInt64(value)))
+            #expect(try directory.state().load() == [value])
+        }
+        let status = try directory.status("state")
+        #expect((status.identity.inode, status.permissions) == (inode, 0o640))
+        #expect(try directory.temporaries().isEmpty)
+        withExtendedLifetime(mount) {}
+    }
+
     @Test("who is given a state without the files beside it is told which")
     func companionsToGive() async throws {
         guard isRoot() else { return }
@@ -143,6 +164,21 @@ struct RootOnlyTests {
                 #expect(try directory.state(name).load() == [4])
             }
         }
+    }
+
+    @Test("a daemon that has dropped its privileges leaves a PID file without a PID, and no error")
+    func pidFileAfterDrop() async throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o755)
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            let directory = try Directory(path)
+            let lock = try require(PIDFile(directory.name("a.pid"), in: directory).tryLock())
+            #expect(setgid(65534) == 0 && setuid(65534) == 0)
+            try lock.release()
+            #expect(try directory.read("a.pid").split(separator: "\n").first?.allSatisfy { $0 == " " } == true)
+        }
+        #expect(try LockFile(directory.name("a.pid"), in: directory).status() == .free)
     }
 
     @Test("two users of one group share a lock, also after its guard is gone as after a boot")

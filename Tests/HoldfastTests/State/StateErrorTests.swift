@@ -35,10 +35,10 @@ struct StateErrorTests {
         let directory = try fileSystem.directory()
         let state = try directory.state()
         #expect(try stateError { _ = try state.load() }.description == "Loading /state failed: there is no such file.")
-        try fileSystem.write("state", [])
+        try fileSystem.write("state", [0])
         #expect(
             try stateError { try state.save([]) }.description == """
-                Saving /state failed: it is not the state that was saved: the file has 0 bytes, fewer than a header's 128. \
+                Saving /state failed: it is not the state that was saved: the file has 1 bytes, fewer than a header's 128. \
                 The old state stands. Restore the previous copy if one is kept, or move the file away to begin anew; a \
                 save never replaces a corrupt state.
                 """
