@@ -33,6 +33,7 @@ struct LockRun: ParsableCommand {
             Examples:
               holdfastctl lock run /run/lock/backup.lock -- backup.sh --full
               holdfastctl lock run --no-wait nightly.lock -- make nightly
+              holdfastctl lock run --permissions 660 --group backup nightly.lock -- make nightly
               holdfastctl lock run --timeout 2.5 state.lock -- \\
                   sh -c 'holdfastctl state save --token "$HOLDFAST_TOKEN" state < new'
             """
@@ -49,6 +50,8 @@ struct LockRun: ParsableCommand {
 
     @Flag(name: .customLong("no-wait"), help: "Give up at once if somebody else holds the lock.")
     var doesNotWait = false
+
+    @OptionGroup var access: AccessOptions
 
     @Argument(parsing: .postTerminator, help: ArgumentHelp("The command, after --.", valueName: "command"))
     var command: [String] = []
@@ -99,7 +102,7 @@ struct LockRun: ParsableCommand {
     }
 
     private func acquire() throws(LockError) -> FileLock {
-        let file = try LockFile(path, label: label)
+        let file = try LockFile(path, label: label, permissions: access.permissions, group: access.group)
         let mode: FileLock.Mode = isShared ? .shared : .exclusive
         if doesNotWait {
             switch try file.tryLock(mode) {

@@ -40,7 +40,7 @@ enum StateAccess {
     ) throws(StateError) -> (commit: Commit, schema: UInt32) {
         var failures = 0
         while true {
-            let schema = given ?? storedSchema(path)
+            let schema = given ?? storedSchema(path, options)
             do throws(StateError) {
                 let file = try StateFile<[UInt8]>(path: path, schema: schema, options: options)
                 let commit = try file.save(payload, ifGeneration: expected, fence: fence, durability: durability)
@@ -52,14 +52,16 @@ enum StateAccess {
         }
     }
 
-    /// The schema that is stored, 1 if there is no state yet, and 0 if that cannot be found out.
+    /// The schema that is stored, 1 if there is no state yet or an empty file is to become one, and 0 if that cannot be
+    /// found out.
     ///
     /// With 0 the save itself meets the same failure, and says that it is of a save; or it finds a newer schema.
-    private static func storedSchema(_ path: String) -> UInt32 {
+    private static func storedSchema(_ path: String, _ options: StateOptions) -> UInt32 {
         do throws(StateError) {
             return try StateFile<[UInt8]>(path: path).verify().schema
         } catch {
-            return error.code == .notFound ? 1 : 0
+            let isEmpty = error.corruption?.check == .tooShort && error.corruption?.found == 0
+            return error.code == .notFound || options.adoptsEmpty && isEmpty ? 1 : 0
         }
     }
 }

@@ -21,6 +21,9 @@ struct StateSave: ParsableCommand {
             With two-slot the file is written in place, with one flush, and may be a mount point itself. A file of the \
             other strategy is converted, whose generation, schema and token go on.
 
+            An empty file, as touch(1) makes it for a mount, becomes a state with --adopt-empty, unless there is a \
+            previous copy of it; a mount point needs --strategy two-slot as well.
+
             Exit status: 77 if the state has another generation than --if-generation says, a later token than --token, \
             or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
             cannot be made, 74 if writing it failed.
@@ -56,6 +59,11 @@ struct StateSave: ParsableCommand {
     @Option(help: "What the saved state survives.")
     var durability: DurabilityArgument = .powerLoss
 
+    @Flag(name: .customLong("adopt-empty"), help: "Make a state of an empty file, which else counts as corrupt.")
+    var adoptsEmpty = false
+
+    @OptionGroup var access: AccessOptions
+
     @OptionGroup var json: JSONOption
 
     func validate() throws {
@@ -73,7 +81,13 @@ struct StateSave: ParsableCommand {
             try StateAccess.save(
                 payload,
                 to: path,
-                options: StateOptions(strategy: strategy?.strategy ?? .asFound, capacity: capacity),
+                options: StateOptions(
+                    strategy: strategy?.strategy ?? .asFound,
+                    capacity: capacity,
+                    adoptsEmpty: adoptsEmpty,
+                    permissions: access.permissions,
+                    group: access.group
+                ),
                 schema: schema,
                 ifGeneration: ifGeneration.map { Generation($0) },
                 fence: token.map { FencingToken($0) },
@@ -115,6 +129,8 @@ struct StateConvert: ParsableCommand {
     @Option(help: "How the state is kept from now on.")
     var strategy: StrategyArgument
 
+    @OptionGroup var access: AccessOptions
+
     @OptionGroup var json: JSONOption
 
     func validate() throws {
@@ -123,7 +139,8 @@ struct StateConvert: ParsableCommand {
 
     func run() throws {
         let (commit, report) = try attempting(.writing) {
-            let file = try StateFile<[UInt8]>(path: path)
+            let options = StateOptions(permissions: access.permissions, group: access.group)
+            let file = try StateFile<[UInt8]>(path: path, options: options)
             return (try file.convert(to: strategy.strategy), try file.verify())
         }
         var line = StateLine(path, report)
