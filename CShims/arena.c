@@ -3,13 +3,19 @@
 // Memory that processes share. The contracts stand in hf_arena.h.
 #include "hf_arena.h"
 
+#include "hf_lock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #else
 #include <os/os_sync_wait_on_address.h>
@@ -18,6 +24,11 @@
 static pthread_mutex_t members_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_member *members;
 static int handlers_error;
+
+static bool is_same_file(const struct hf_member *member) {
+    struct stat status;
+    return fstat(member->descriptor, &status) == 0 && status.st_dev == member->device && status.st_ino == member->inode;
+}
 
 static void before_fork(void) {
     pthread_mutex_lock(&members_lock);
@@ -31,7 +42,9 @@ static void after_fork_in_child(void) {
     for (struct hf_member *member = members; member != NULL; member = member->next) {
         __atomic_store_n(&member->acquirer, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&member->owner, 0, __ATOMIC_RELAXED);
-        close(member->descriptor);
+        if (is_same_file(member)) {
+            close(member->descriptor);
+        }
         member->descriptor = -1;
     }
     members = NULL;
@@ -56,11 +69,14 @@ struct hf_member *hf_member_make(int descriptor) {
         errno = handlers_error;
         return NULL;
     }
-    struct hf_member *member = calloc(1, sizeof *member);
+    struct stat status;
+    struct hf_member *member = fstat(descriptor, &status) == 0 ? calloc(1, sizeof *member) : NULL;
     if (member == NULL) {
         return NULL;
     }
     member->descriptor = descriptor;
+    member->device = status.st_dev;
+    member->inode = status.st_ino;
     member->next = members;
     if (members != NULL) {
         members->previous = member;
@@ -76,6 +92,10 @@ void hf_member_begin(struct hf_member *member, uint32_t word) {
 
 void hf_member_end(struct hf_member *member) {
     __atomic_store_n(&member->acquirer, 0, __ATOMIC_RELAXED);
+}
+
+bool hf_member_sees(const struct hf_member *member) {
+    return is_same_file(member) && hf_ofd_test(member->descriptor, member->own, 1) == 0;
 }
 
 void hf_member_destroy(struct hf_member *member) {
@@ -120,6 +140,52 @@ void *hf_map_shared(int descriptor, size_t length, bool writable) {
 
 int hf_unmap(void *address, size_t length) {
     return munmap(address, length);
+}
+
+#ifdef __linux__
+/* Whether every byte has a block, or room that is kept for one, that no other file has. */
+static bool has_blocks(int descriptor, off_t length) {
+    enum { EXTENTS = 32 };
+    union {
+        struct fiemap map;
+        char bytes[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
+    } request;
+    for (uint64_t end = 0; end < (uint64_t)length;) {
+        request.map = (struct fiemap){.fm_start = end, .fm_length = (uint64_t)length - end, .fm_extent_count = EXTENTS};
+        if (ioctl(descriptor, FS_IOC_FIEMAP, &request.map) != 0) {
+            /* tmpfs: no file shares its pages with another there. */
+            return errno == EOPNOTSUPP && lseek(descriptor, 0, SEEK_HOLE) >= length;
+        }
+        if (request.map.fm_mapped_extents == 0) {
+            return false;
+        }
+        for (uint32_t index = 0; index < request.map.fm_mapped_extents; index++) {
+            const struct fiemap_extent *extent = &request.map.fm_extents[index];
+            if (extent->fe_logical > end || (extent->fe_flags & FIEMAP_EXTENT_SHARED) != 0) {
+                return false;
+            }
+            end = extent->fe_logical + extent->fe_length;
+        }
+    }
+    return true;
+}
+#endif
+
+int hf_allocate(int descriptor, off_t length) {
+#ifdef __linux__
+    /* On a full disk xfs refuses both of the calls below, even if they have nothing to do. */
+    if (has_blocks(descriptor, length)) {
+        return 0;
+    }
+    if (fallocate(descriptor, 0, 0, length) != 0) {
+        return -1;
+    }
+    return fallocate(descriptor, FALLOC_FL_UNSHARE_RANGE, 0, length) == 0 || errno == EOPNOTSUPP ? 0 : -1;
+#else
+    (void)descriptor, (void)length;
+    errno = EOPNOTSUPP;
+    return -1;
+#endif
 }
 
 int hf_ofd_release_range(int descriptor, off_t start, off_t length) {

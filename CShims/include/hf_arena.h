@@ -13,11 +13,14 @@
 #pragma clang assume_nonnull begin
 
 /* One process's membership of one arena. In a child made by fork(2) it is no member: the child's copy of the descriptor,
-   which would keep the parent's slot alive, is closed and all three fields are reset before fork returns. */
+   which would keep the parent's slot alive, is closed and the first three fields are reset before fork returns. */
 struct hf_member {
     uint32_t acquirer; /* what an acquisition writes into a mutex's word; 0 if none may be made */
     uint32_t owner;    /* what a release expects there; 0 in a forked child */
     int descriptor;    /* of the arena's file; -1 in a forked child, which has closed its copy */
+    off_t own;         /* a byte of which this open file description has the lock: the first, or that of its slot */
+    dev_t device;      /* of the file that was opened, with its inode number */
+    ino_t inode;
     struct hf_member *_Nullable next;
     struct hf_member *_Nullable previous;
 };
@@ -25,12 +28,19 @@ struct hf_member {
 /* While one thread has this, another one's fork(2) waits: for the moment between open(2) and hf_member_make. */
 void hf_members_hold(void);
 void hf_members_let_go(void);
-/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
+/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM, or as fstat(2) leaves it. To be called between
+   the two above. */
 struct hf_member *_Nullable hf_member_make(int descriptor);
 /* From now on it may acquire and release. */
 void hf_member_begin(struct hf_member *member, uint32_t word);
 /* From now on it may release, but not acquire. */
 void hf_member_end(struct hf_member *member);
+/* Whether the descriptor is still what was opened, while the lock on `own` is held. Other code of the process may have
+   closed the number, and open(2) given it to another file: then nothing that the kernel says of it is about the arena.
+   fstat(2) tells other files; another open file description of the same file is told by F_OFD_GETLK, which shows the lock
+   on `own` to every description but the one that has it. The lock outlives such a close, because the mapping refers to the
+   description too. */
+bool hf_member_sees(const struct hf_member *member);
 /* Forgets and frees it; the descriptor is the caller's to close, unless it is a forked child's. */
 void hf_member_destroy(struct hf_member *member);
 
@@ -39,6 +49,13 @@ void hf_member_destroy(struct hf_member *member);
    refers to the open file as a descriptor does. */
 void *_Nullable hf_map_shared(int descriptor, size_t length, bool writable);
 int hf_unmap(void *address, size_t length);
+
+/* Gives every byte of the file a block of its own, so that no store into a mapping of it finds the disk full: holes are
+   filled, and blocks that it shares with a copy are copied. One ioctl(2) FS_IOC_FIEMAP (lseek(2) SEEK_HOLE on tmpfs) if
+   that is so already; else fallocate(2) with mode 0 and, where the file system has it, FALLOC_FL_UNSHARE_RANGE. The
+   contents stay, whoever changes them meanwhile. ENOSPC, EDQUOT: the disk is full. EOPNOTSUPP where there is no
+   fallocate(2). */
+int hf_allocate(int descriptor, off_t length);
 
 /* F_OFD_SETLK with F_UNLCK on a range. */
 int hf_ofd_release_range(int descriptor, off_t start, off_t length);

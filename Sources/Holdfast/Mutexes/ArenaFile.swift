@@ -6,6 +6,7 @@
 //
 //   1. the maintenance lock; then the path must still name the open file, or a replaced one would be used by some
 //   2. header and size, before the file is mapped: beyond its end a mapping traps
+//   2a. a block for every byte, before the first store: a copy of an arena may have holes, or share its blocks
 //   3. if the boot id is not ours: nobody of that boot lives. The epoch grows and is flushed before any token of it exists,
 //      every held mutex is buried, and only then is our boot id written: a crash in between repeats it all
 //   4. a slot: first the kernel's lock on its byte, then its generation, then its use. Whoever sees a word with a slot
@@ -45,20 +46,45 @@ package struct ArenaFile {
     /// Whether a process has a slot: whether the kernel keeps a lock on the slot's byte for another open file than ours.
     ///
     /// True if the kernel does not say.
-    func isTaken(_ slot: Int) -> Bool {
-        unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.offset(ofSlot: slot)), 1) != 0
+    ///
+    /// - Throws: ``LockError`` `.compromised` if the answer is about another file.
+    func isTaken(_ slot: Int) throws(LockError) -> Bool {
+        try checkDescriptor()
+        if unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.offset(ofSlot: slot)), 1) != 0 {
+            return true
+        }
+        // Once more: the number may have been closed and given to another file between the two.
+        try checkDescriptor()
+        return false
+    }
+
+    /// Sees that the descriptor still is this arena's; if it is not, nothing can be acquired any more.
+    func checkDescriptor() throws(LockError) {
+        if unsafe hf_member_sees(member) { return }
+        unsafe hf_member_end(member)
+        throw lostDescriptor
+    }
+
+    var lostDescriptor: LockError {
+        let number = unsafe member.pointee.descriptor
+        let reason = """
+            other code in this process has closed its file descriptor \(number), by which alone it can be seen who lives; \
+            open it again
+            """
+        return LockError(.compromised, path: path, reason: reason)
     }
 
     /// Closes and unmaps it; in a forked child, which has neither, it only forgets.
     func close() {
         let descriptor = unsafe member.pointee.descriptor
+        let isMember = descriptor >= 0
+        // Else the number is another file's by now, and the unmapping alone lets go.
+        let isOurs = unsafe isMember && hf_member_sees(member)
         // Before the close: a process that is being spawned at this moment has a copy of the descriptor until its exec.
-        if descriptor >= 0 { _ = hf_ofd_release_range(descriptor, 0, 0) }
+        if isOurs { _ = hf_ofd_release_range(descriptor, 0, 0) }
         unsafe hf_member_destroy(member)
-        if descriptor >= 0 {
-            _ = hf_close(descriptor)
-            unsafe hf_unmap(base, layout.size)
-        }
+        if isOurs { _ = hf_close(descriptor) }
+        if isMember { unsafe hf_unmap(base, layout.size) }
     }
 }
 
@@ -82,8 +108,11 @@ extension ArenaFile {
             try check(opened.file, path)
             try opened.lockMaintenance(path, patience)
             guard let identity = try checkLayout(of: opened.file, name, in: directory, layout, path) else { continue }
+            try opened.allocate(layout, path)
             let arena = try opened.map(layout, identity, path)
             do throws(LockError) {
+                // Before the first store: is that what was mapped?
+                try arena.checkDescriptor()
                 if unsafe !arena.bootID.elementsEqual(bootID.utf8) { try arena.adopt(bootID, in: directory) }
                 try arena.claimSlot()
             } catch {
@@ -253,6 +282,48 @@ private struct OpenedArena: ~Copyable {
         isLocked = true
     }
 
+    /// Gives every byte of the file a block of its own: without one, a store into the mapping ends the process (SIGBUS) when
+    /// the disk is full.
+    ///
+    /// The file that was made had them all; one that was copied with holes (`cp --sparse`, `tar -S`, `rsync -S`) or shares
+    /// its blocks (`cp` on xfs) may not.
+    func allocate(_ layout: ArenaLayout, _ path: String) throws(LockError) {
+        do throws(SystemError) {
+            do throws(SystemError) {
+                try retrying { () throws(SystemError) in
+                    if hf_allocate(file.rawValue, off_t(layout.size)) != 0 {
+                        throw SystemError(call: "fallocate", code: hf_errno())
+                    }
+                }
+            } catch  where error.isAny(of: EOPNOTSUPP, ENOSYS) {
+                // Only while no other process stores into it. One that does has been here before, or would have died.
+                let (start, count) = (off_t(ArenaLayout.slotTable), off_t(ArenaLayout.cells - ArenaLayout.slotTable))
+                if hf_ofd_test(file.rawValue, start, count) == 0 { try rewrite(layout.size) }
+            }
+        } catch {
+            let isFull = error.isAny(of: ENOSPC, EDQUOT)
+            let reason =
+                isFull
+                ? "the disk is full, and the file lacks blocks of its own, as a copy with holes or with shared blocks does"
+                : "could not give it the blocks that it may lack"
+            throw LockError(.systemFailure, path: path, reason: reason, cause: error)
+        }
+    }
+
+    /// Writes every byte as it is, which gives it a block where fallocate(2) cannot.
+    private func rewrite(_ size: Int) throws(SystemError) {
+        try unsafe withBuffer(1 << 16) { bytes throws(SystemError) in
+            var offset = 0
+            while offset < size {
+                let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<min(bytes.count, size - offset)])
+                let count = try unsafe file.readAll(into: piece, at: Int64(offset))
+                try unsafe file.writeAll(UnsafeRawBufferPointer(rebasing: piece[..<count]), at: Int64(offset))
+                if count < piece.count { return }
+                offset += count
+            }
+        }
+    }
+
     consuming func map(_ layout: ArenaLayout, _ identity: FileIdentity, _ path: String) throws(LockError) -> ArenaFile {
         guard let base = unsafe hf_map_shared(file.rawValue, layout.size, true) else {
             let cause = SystemError(call: "mmap", code: hf_errno())
@@ -279,6 +350,7 @@ extension ArenaFile {
     ///
     /// Under the maintenance lock. One flush: the epoch is on the device before it is used.
     func beginEpoch() throws(LockError) -> UInt32 {
+        try checkDescriptor()
         let last = unsafe epoch.pointee.load(ordering: .relaxed)
         if last == .max { throw LockError(.compromised, path: path, reason: "its fencing tokens are used up") }
         unsafe epoch.pointee.store(last + 1, ordering: .relaxed)
@@ -286,6 +358,8 @@ extension ArenaFile {
             let cause = SystemError(call: "fdatasync", code: hf_errno())
             throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: cause)
         }
+        // Else another file was flushed.
+        try checkDescriptor()
         return last + 1
     }
 
@@ -297,6 +371,7 @@ extension ArenaFile {
             let reason = "a process uses it that sees another boot id than this one"
             throw LockError(.unsupported, path: path, reason: reason)
         }
+        try checkDescriptor()
         // Until the first adoption is complete, so that one after a crash in the middle makes the name durable too.
         let isNew = unsafe bootID.allSatisfy { $0 == 0 }
         let epoch = try beginEpoch()
@@ -325,6 +400,7 @@ extension ArenaFile {
                 if code == EAGAIN || code == EACCES { continue }
                 throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
             }
+            unsafe member.pointee.own = off_t(ArenaLayout.offset(ofSlot: index))
             let slot = unsafe slot(index)
             let last = unsafe slot.pointee.generation.load(ordering: .relaxed)
             let generation = (last &+ 1) % MutexWord.generations
@@ -338,7 +414,10 @@ extension ArenaFile {
             unsafe hf_member_begin(member, owner)
             return
         }
-        let reason = "all its \(ArenaLayout.slots) slots are taken, each by a process that has it open"
+        let reason = """
+            all \(ArenaLayout.slots) slots of the arena are taken, each by an open of it; 'lsof \(path)' lists the processes \
+            that have it open: end those that need not, and let each open it once
+            """
         throw LockError(.exhausted, path: path, reason: reason)
     }
 }

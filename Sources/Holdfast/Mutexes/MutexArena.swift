@@ -138,6 +138,7 @@ extension MutexArena {
         var failure: LockError?
         maintenance.withLock { _ in
             do throws(LockError) {
+                try file.checkDescriptor()
                 let descriptor = unsafe file.member.pointee.descriptor
                 try ArenaFile.lockMaintenance(descriptor, path)
                 defer { _ = hf_ofd_release_range(descriptor, 0, 1) }
@@ -156,6 +157,7 @@ extension MutexArena {
             throw LockError(.unsupported, path: path, reason: "it was opened before a fork; open it anew in the child")
         }
         if unsafe file.words.acquirer.pointee.load(ordering: .relaxed) == 0 {
+            if unsafe !hf_member_sees(file.member) { throw file.lostDescriptor }
             throw LockError(
                 .compromised,
                 path: path,

@@ -98,7 +98,7 @@ struct MutexContender {
         let word = unsafe MutexWord(raw: mutex.cell.pointee.word.load(ordering: .acquiring))
         guard case .slot(let slot, _) = word.holder, word.owner != mutex.ownWord else { return }
         // Whoever wrote the word had the slot's byte then and until its end; now nobody has.
-        if !mutex.arena.file.isTaken(slot) { dead = word.unflagged }
+        if try !mutex.arena.file.isTaken(slot) { dead = word.unflagged }
     }
 
     /// The last attempt, after a look, when there is no more time.

@@ -10,7 +10,7 @@ import Testing
 /// Mounts something, and unmounts it when it goes.
 ///
 /// Nil, and a line in the output, if that is not permitted.
-private final class Mount {
+final class Mount {
     private let point: String
 
     init?(_ arguments: [String], at point: String) throws {
@@ -31,7 +31,7 @@ private final class Mount {
 }
 
 /// Whether this is root; says so if not.
-private func isRoot(_ test: String = #function) -> Bool {
+func isRoot(_ test: String = #function) -> Bool {
     if geteuid() == 0 { return true }
     print("NOT RUN: \(test) needs root")
     return false

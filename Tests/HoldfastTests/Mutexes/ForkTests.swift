@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fork(2) without exec, in a process whose other threads are inside the library at that moment. The child opens everything
+// again. A child that waits for a lock that only its parent has is ended by its alarm.
+
+import Foundation
+import Holdfast
+import Testing
+
+@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+struct ForkTests {
+    @Test(
+        "A child that is forked while threads open, lock and save opens an arena, a lock file and states, and uses them"
+    )
+    func forkedWhileThreadsWork() async {
+        let path = TemporaryDirectory.current
+        await #expect(processExitsWith: .success) { [path = path as String] in
+            // What the Swift runtime makes at the first use of a type is made before: its own locks nothing can help.
+            precondition(use(path + "/child") == 0)
+            for number in 0..<4 {
+                Thread { while true { _ = use("\(path)/thread\(number)") } }.start()
+            }
+            for round in 0..<150 {
+                let child = forked()
+                if child == 0 {
+                    alarm(120)
+                    _exit(use(path + "/child"))
+                }
+                var status: Int32 = 0
+                while unsafe waitpid(child, &status, 0) == -1, errno == EINTR {}
+                precondition(status == 0, "the child of round \(round) ended with \(status & 0x7f), \(status >> 8)")
+            }
+        }
+    }
+}
+
+/// Opens and uses one of each kind; 0, or the number of the step that failed.
+private func use(_ path: String) -> Int32 {
+    do {
+        guard try MutexArena(path + ".arena", count: 2)[1].withLock({ $0.token.value }) > 0 else { return 1 }
+        try LockFile(path + ".lock").lock().release()
+        for strategy in [StateStrategy.twoSlot, .replace] {
+            let options = StateOptions(strategy: strategy, durability: .processCrash)
+            let state = try StateFile<[UInt8]>(path: "\(path).\(strategy)", options: options)
+            try state.save([1, 2, 3])
+            if try state.load() != [1, 2, 3] { return 2 }
+        }
+        return 0
+    } catch {
+        print("\(path): \(error)")
+        return 3
+    }
+}
