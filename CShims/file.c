@@ -102,14 +102,14 @@ int hf_fstatat(int directory, const char *name, struct hf_status *status) {
 int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *inode) {
 #ifdef __linux__
     struct statx found;
-    if (statx(directory, name, AT_SYMLINK_NOFOLLOW, STATX_INO, &found) != 0) {
+    if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_INO, &found) != 0) {
         return -1;
     }
     *device = makedev(found.stx_dev_major, found.stx_dev_minor);
     *inode = found.stx_ino;
 #else
     struct hf_status found;
-    if (hf_fstatat(directory, name, &found) != 0) {
+    if ((*name == 0 ? hf_fstat(directory, &found) : hf_fstatat(directory, name, &found)) != 0) {
         return -1;
     }
     *device = found.device;

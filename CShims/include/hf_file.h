@@ -39,7 +39,7 @@ int hf_fstat(int descriptor, struct hf_status *status);
 /* fstatat(2) with AT_SYMLINK_NOFOLLOW. */
 int hf_fstatat(int directory, const char *name, struct hf_status *status);
 
-/* Device and inode of a name, a symbolic link's own. statx(2) without the times: to ask for those would make the next
+/* Device and inode of a name, a symbolic link's own; of the descriptor itself if the name is empty. statx(2) without the times: to ask for those would make the next
    write of the file record a finer one (multigrain timestamps, Linux 6.13), at three times its cost. */
 int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *inode);
 

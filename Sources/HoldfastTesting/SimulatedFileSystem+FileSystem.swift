@@ -104,6 +104,11 @@ extension SimulatedFileSystem: FileSystem {
         }
     }
 
+    /// Not recorded as a call: it fails only by telling that the descriptor is another file's.
+    package func isOpen(_ descriptor: Int32, on file: FileIdentity) -> Bool {
+        withState { state in state.open[descriptor].map { state.volume.status($0.inode).identity == file } ?? false }
+    }
+
     package func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
         try perform(Call("statx", directory, name: name, flags: ["AT_SYMLINK_NOFOLLOW"])) { state throws(Failure) in
             state.volume.status(try state.volume.find(name, in: state.inode(directory))).identity

@@ -104,9 +104,9 @@ final class ArenaView: Sendable {
         let descriptor = unsafe member.pointee.descriptor
         unsafe hf_member_destroy(member)
         // A forked child has neither.
-        if descriptor >= 0 {
-            _ = hf_close(descriptor)
-            unsafe hf_unmap(base, layout.size)
-        }
+        if descriptor < 0 { return }
+        // Else the number is another file's by now.
+        if KernelFileSystem().isOpen(descriptor, on: identity) { _ = hf_close(descriptor) }
+        unsafe hf_unmap(base, layout.size)
     }
 }

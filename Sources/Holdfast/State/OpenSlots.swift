@@ -37,6 +37,9 @@ final class OpenSlots: Sendable {
         if isOfThisProcess { presence.withLock { leave(&$0) } }
     }
 
+    /// Whether the descriptor is open on the file still: other code in the process may have closed it.
+    var isSound: Bool { file.fileSystem.isOpen(file.rawValue, on: identity) }
+
     /// Whether it was opened by this process: a forked child has its locks in common with its parent.
     var isOfThisProcess: Bool { process == getpid() }
 

@@ -82,13 +82,28 @@ extension SlotEngine {
         return try file(operation)
     }
 
-    /// Whether the name leads to this file.
+    /// Whether the name leads to this file, and its descriptor still does.
     func isInPlace(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> Bool {
+        if !file.isSound {
+            abandon(file)
+            return false
+        }
         do throws(SystemError) {
             // Not its times: to have asked for those makes the kernel write them with the next save (multigrain timestamps).
             return try files.directory.identity(of: names.state) == file.identity
         } catch {
             throw StateError(operation.failure, operation, path: path, cause: error)
+        }
+    }
+
+    /// The descriptor is a stranger's by now: nothing may be done to it, and it is never closed.
+    private func abandon(_ file: OpenSlots) {
+        _ = unsafe Unmanaged.passRetained(file)
+        memory.withLock { memory in
+            if memory.file === file {
+                memory.file = nil
+                memory.known = nil
+            }
         }
     }
 

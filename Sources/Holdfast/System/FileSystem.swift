@@ -58,6 +58,11 @@ package protocol FileSystem: Sendable {
     func status(of name: String, in directory: Int32) throws(SystemError) -> FileStatus
     /// statx(2) of the inode number alone, with AT_SYMLINK_NOFOLLOW.
     func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity
+    /// statx(2) with AT_EMPTY_PATH: whether the descriptor is open on this file still.
+    ///
+    /// Other code in the process may have closed the number, and open(2) given it to another file. False also for a number that
+    /// is not open.
+    func isOpen(_ descriptor: Int32, on file: FileIdentity) -> Bool
     /// preadv(2) into two pieces. Returns how many bytes were read, 0 at the end.
     func read(
         _ descriptor: Int32,

@@ -68,6 +68,11 @@ package struct KernelFileSystem: FileSystem {
         return identity
     }
 
+    package func isOpen(_ descriptor: Int32, on file: FileIdentity) -> Bool {
+        var found = FileIdentity(device: 0, inode: 0)
+        return unsafe hf_identity_at(descriptor, "", &found.device, &found.inode) == 0 && found == file
+    }
+
     package func read(
         _ descriptor: Int32,
         into first: UnsafeMutableRawBufferPointer,

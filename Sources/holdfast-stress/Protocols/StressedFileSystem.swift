@@ -58,6 +58,11 @@ struct StressedFileSystem: FileSystem {
         return try kernel.status(of: name, in: directory)
     }
 
+    func isOpen(_ descriptor: Int32, on file: FileIdentity) -> Bool {
+        step()
+        return kernel.isOpen(descriptor, on: file)
+    }
+
     func identity(of name: String, in directory: Int32) throws(SystemError) -> FileIdentity {
         step()
         return try kernel.identity(of: name, in: directory)

@@ -155,6 +155,26 @@ struct TwoSlotPresenceTests {
         try arena.close()
     }
 
+    @Test("a descriptor that other code has closed, and whose number is another file's, is neither read nor written nor closed")
+    func reusedDescriptor() throws {
+        let state = try directory.slots()
+        try state.save([1])
+        try other.put("foreign", [UInt8](repeating: 7, count: 20_000))
+        let foreign = try other.open(other.name("foreign"), .readWrite)
+        let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
+        let reused = numbers.filter {
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == "\(directory.path)/state"
+        }
+        #expect(!reused.isEmpty)
+        for number in reused { #expect(dup2(foreign.rawValue, number) == number) }
+        #expect(try state.load() == [1])
+        #expect(try state.save([2]).generation == 2)
+        #expect(try directory.slots().load() == [2])
+        #expect(try other.bytes(of: "foreign") == [UInt8](repeating: 7, count: 20_000))
+        for number in reused { #expect(fcntl(number, F_GETFD) >= 0, "it is not closed") }
+        for number in reused { close(number) }
+    }
+
     @Test("the first user after a failed flush stays with the old state")
     func failedFlushStays() throws {
         let fileSystem = SimulatedFileSystem()
