@@ -66,8 +66,8 @@ public final class LockFile: Sendable {
     ///   - family: The kernel lock; everybody must use the same. A file that records another is refused.
     ///   - label: What the holder is called in records and messages, up to 64 bytes; by default its executable's name.
     ///   - permissions: The mode of the file if it is made here, exactly, whatever the umask: at least 0600, at most 0777.
-    ///     By default what the directory's default access list grants, or 0600 where there is none. The companion gets
-    ///     the file's.
+    ///     By default what the directory's default access list grants, or 0600 where there is none. The companion
+    ///     lets those in who may write to the file.
     ///   - group: The numerical group of the file if it is made here; by default the kernel's choice, which is this
     ///     process's, or the directory's if that has the set-group-ID bit.
     /// - Throws: ``LockError`` `.refused` for too long a name or other permissions, `.systemFailure` if the directory

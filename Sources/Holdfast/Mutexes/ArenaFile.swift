@@ -102,7 +102,9 @@ extension ArenaFile {
         guard let bootID, bootID.utf8.count == ArenaLayout.bootID.count else {
             throw LockError(.unsupported, path: path, reason: noBootID)
         }
-        // Each turn after the first needs somebody to have made or replaced the file within microseconds.
+        // Before anything is made; and each file again, because one may be mounted from elsewhere.
+        if directory.isShared { throw shared(path) }
+        // Each turn after the first needs another process to have made or replaced the file within microseconds.
         for _ in 0..<1000 {
             guard var opened = try openOrMake(name, in: directory, layout, creation, path) else { continue }
             try check(opened.file, path)
@@ -181,10 +183,12 @@ extension ArenaFile {
             throw LockError(error, path: path, while: "look at it")
         }
         if !isRegular { throw LockError(.refused, path: path, reason: "is not a regular file") }
-        if (try? file.fileSystem.isShared(file.rawValue)) ?? true {
-            let reason = "other machines may share its file system, which cannot share memory with them"
-            throw LockError(.unsupported, path: path, reason: reason)
-        }
+        if (try? file.fileSystem.isShared(file.rawValue)) ?? true { throw shared(path) }
+    }
+
+    private static func shared(_ path: String) -> LockError {
+        let reason = "other machines may share its file system, which cannot share memory with them"
+        return LockError(.unsupported, path: path, reason: reason)
     }
 
     /// Takes the maintenance lock, which others have for microseconds or for the length of a flush.

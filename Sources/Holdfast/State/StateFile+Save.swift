@@ -10,7 +10,7 @@ extension StateFile {
     /// When it returns, every load sees the new state or a later one, and it survives what ``Commit/durability`` says.
     /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced`` and
     /// ``StateError/Code/outcomeUnknown``. A new file has the owner, mode and extended attributes of the old one; a first
-    /// one has mode 0600.
+    /// one has the rights that ``StateOptions/permissions`` and ``StateOptions/group`` say.
     ///
     /// About 30 system calls; in two slots 3. Flushes: two fsync(2) with ``Durability/powerLoss``, in two slots one
     /// fdatasync(2), none with ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of

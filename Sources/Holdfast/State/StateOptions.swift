@@ -71,11 +71,11 @@ public struct StateOptions: Hashable, Sendable {
     /// Without this an empty file counts as corrupt, because it may be what is left of a state; and also with it, while
     /// there is a previous copy to restore.
     public var adoptsEmpty: Bool
-    /// The mode of a state that a save makes, and of all that is made beside it, exactly, whatever the umask: at least
-    /// 0600, at most 0777.
+    /// The mode of a state that a save makes, exactly, whatever the umask: at least 0600, at most 0777.
     ///
     /// By default what the directory's default access list grants, or 0600 where there is none. A state that is there
-    /// keeps its own, and what is made beside it gets that.
+    /// keeps its own. What stands beside a state lets those in who may write to it: who may only read it could lock the
+    /// others out.
     public var permissions: UInt32?
     /// The numerical group of a state that a save makes, and of all that is made beside it.
     ///

@@ -50,6 +50,15 @@ struct AccessList: Hashable, Sendable {
         return list
     }
 
+    /// The list of a companion, beside a file with this one: reading and writing for those who may write, no rights for others.
+    var forWriters: AccessList {
+        var list = self
+        for index in stride(from: 4, through: bytes.count - 8, by: 8) {
+            list.bytes[index + 2] = bytes[index + 2] & 2 == 0 ? 0 : bytes[index + 2] | 4
+        }
+        return list
+    }
+
     private func index(of tag: Tag) -> Int? {
         guard bytes.count >= 12 else { return nil }
         return stride(from: 4, through: bytes.count - 8, by: 8).first {

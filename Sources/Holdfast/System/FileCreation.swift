@@ -2,12 +2,14 @@
 //
 // How a file is made that is not there: the one rule for locks, states and all that stands beside them.
 //
-//   1. a companion gets the owner, group, mode and access list of the file that it stands beside, if that exists
-//   2. else the permissions and the group that the caller asked for, whatever the umask and the directory say
-//   3. else what the directory's default access list grants, as open(2) with mode 0666 would have it
+//   1. a companion gets the owner and the group of the file that it stands beside, if that exists, and lets those in who may
+//      write to that file: who may only read it could lock the companion, and keep the writers out
+//   2. else the permissions and the group that the caller asked for, whatever the umask and the directory say; a companion
+//      again for the writers
+//   3. else what the directory's default access list grants, as open(2) with mode 0666 would have it; likewise
 //   4. else mode 0600, or what a PID file has: 0644 less the umask
 //
-// A file of 1 to 3 has no name before it has its rights: two users meet at it, and a maker that dies in the middle must not
+// A file of 1 to 3 gets its name only with its rights: two users meet at it, and a maker that dies in the middle must not
 // leave one that keeps the other out. The directory's set-group-ID bit counts in every case but for a group that is given.
 
 internal import _HoldfastCShims
@@ -49,7 +51,12 @@ extension Directory {
         let isPrivate = creation.permissions == nil && creation.ordinary & 0o077 == 0
         let list = isPrivate ? try? descriptor.accessList(AccessList.defaults) : nil
         if list == nil, creation.permissions == nil, creation.group == nil { return nil }
-        return FileMetadata(permissions: creation.permissions, group: creation.group, default: list?.granted(0o666))
+        let granted = list?.granted(0o666)
+        if creation.main == nil {
+            return FileMetadata(permissions: creation.permissions, group: creation.group, default: granted)
+        }
+        let permissions = creation.permissions.map(FileMetadata.forWriters)
+        return FileMetadata(permissions: permissions, group: creation.group, default: granted?.forWriters)
     }
 
     /// Nil if there is no such file, or none that this process may look at.

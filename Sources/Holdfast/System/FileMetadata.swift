@@ -34,13 +34,23 @@ package struct FileMetadata: Sendable {
         }
     }
 
-    /// What a companion takes over from the file that it stands beside: who may use it, and no more.
+    /// What a companion takes over from the file that it stands beside: whoever may write to that may use it, and no other.
+    ///
+    /// Who may only read it must not be able to: flock(2) asks for no more, and keeps the writers out.
     ///
     /// One fgetxattr(2), two if the file has an access list.
     init(companionOf file: borrowing Descriptor, _ status: FileStatus) throws(SystemError) {
-        (owner, group, permissions) = (status.owner, status.group, status.permissions & 0o666 | 0o600)
+        (owner, group, permissions) = (status.owner, status.group, Self.forWriters(status.permissions))
         isCompanion = true
-        if let list = try file.accessList(AccessList.access) { attributes = [(AccessList.access, list.bytes)] }
+        if let list = try file.accessList(AccessList.access) {
+            attributes = [(AccessList.access, list.forWriters.bytes)]
+        }
+    }
+
+    /// The mode of a companion, beside a file of this mode.
+    static func forWriters(_ permissions: UInt32) -> UInt32 {
+        let writing = permissions & 0o222
+        return writing | writing << 1 | 0o600
     }
 
     /// What the caller asked for; without permissions the directory's default access list decides, if there is one.

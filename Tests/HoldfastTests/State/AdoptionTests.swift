@@ -45,7 +45,7 @@ struct AdoptionTests {
         #expect(try state.load() == [7, 8])
         let after = try directory.status("state")
         #expect((after.owner, after.group, after.permissions) == (before.owner, before.group, 0o664))
-        #expect(try directory.status(".state.lock").permissions == 0o664)
+        #expect(try directory.status(".state.lock").permissions == 0o660)
         #expect(try !directory.has(".state.previous"))
         #expect(try state.save([9]).generation == Generation(2))
     }
@@ -107,8 +107,8 @@ struct AdoptionTests {
         var explorer = CrashExplorer(.posix)
         // What a crash leaves of the pages counts, not of their sectors: a checksum covers each slot and the first page.
         explorer.sectorSize = 4096
-        explorer.limit = 256
-        explorer.recoveryLimit = 4
+        explorer.limit = 32
+        explorer.recoveryLimit = 2
         let report = try explorer.explore { (run: CrashRun<Note>) in
             try run.fileSystem.write("/state", [])
         } workload: { run in

@@ -86,6 +86,22 @@ struct PreviousCopyTests {
         #expect(try directory.temporaries().isEmpty)
     }
 
+    @Test("a damaged state whose rights cannot be read does not get those of the previous copy")
+    func restoreWithoutMetadata() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let state = try directory.state(options: Self.keeping)
+        for value in [1, 2] as [UInt8] { try state.save([value]) }
+        try directory.setPermissions(of: ".state.previous", 0o644)
+        try directory.put("state", [1])
+        fileSystem.faults = .failEvery(with: EIO) { $0.function == "flistxattr" && $0.path == "/state" }
+        #expect(try stateError { try state.restorePrevious() }.cause?.code == EIO)
+        #expect(try directory.bytes(of: "state") == [1])
+        fileSystem.faults = .none
+        try state.restorePrevious()
+        #expect(try directory.status("state").permissions == 0o600)
+    }
+
     @Test("going back from a damaged state leaves the good copy where it is", arguments: Ground.allCases)
     func restoreFromDamage(_ ground: Ground) throws {
         let directory = try ground.makeDirectory()

@@ -56,6 +56,9 @@ struct FileCreationTests {
             }
         }
 
+        /// Which of the names are only for those who may write to the file itself.
+        func isForWriters(_ name: String) -> Bool { name != "a" && name != ".a.previous" }
+
         func isMade(in ground: Ground) -> Bool { self != .arena || ground == .kernel }
     }
 
@@ -101,9 +104,34 @@ struct FileCreationTests {
             #expect(made.count >= 2)
             for name in made {
                 let status = try directory.status(name)
-                #expect(status.permissions == 0o664, "\(name)")
+                #expect(status.permissions == (kind.isForWriters(name) ? 0o660 : 0o664), "\(name)")
                 if isPrivileged { #expect((status.owner, status.group) == (4711, 4712), "\(name)") }
             }
+        }
+    }
+
+    @Test("who may only read a state or a lock cannot lock what is beside it", arguments: [Kind.lock, .state, .slots])
+    func readersKeptOut(_ kind: Kind) throws {
+        let directory = try Ground.kernel.makeDirectory()
+        try kind.make(in: directory, permissions: 0o644)
+        for name in kind.names where kind.isForWriters(name) {
+            #expect(try directory.status(name).permissions == 0o600, "\(name)")
+            try directory.unlink(directory.name(name))
+        }
+        // user:1234:r--, in the file's own list and in the directory's.
+        let list = Directory.accessList(6, named: 4, group: 4, mask: 6, other: 4)
+        guard try directory.setDefaultAccessList(list) else { return }
+        try directory.open(directory.name("a"), .readWrite).whileOpen {
+            try directory.fileSystem.setAttribute("system.posix_acl_access", of: $0, to: list)
+            if kind == .lock { try directory.fileSystem.truncate($0, to: 0) }
+        }
+        try kind.make(in: directory)
+        let made = try kind.names.filter { try kind.isForWriters($0) && directory.has($0) }
+        #expect(!made.isEmpty)
+        for name in made {
+            #expect(
+                try directory.accessList(of: name) == Directory.accessList(6, named: 0, group: 0, mask: 6, other: 0)
+            )
         }
     }
 
@@ -156,7 +184,7 @@ struct FileCreationTests {
         try kind.make(in: directory, permissions: 0o640)
         for name in kind.names {
             #expect(try directory.accessList(of: name) == nil, "\(name)")
-            #expect(try directory.status(name).permissions == 0o640, "\(name)")
+            #expect(try directory.status(name).permissions == (kind.isForWriters(name) ? 0o600 : 0o640), "\(name)")
         }
     }
 

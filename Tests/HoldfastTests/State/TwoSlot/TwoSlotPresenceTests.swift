@@ -155,7 +155,9 @@ struct TwoSlotPresenceTests {
         try arena.close()
     }
 
-    @Test("a descriptor that other code has closed, and whose number is another file's, is neither read nor written nor closed")
+    @Test(
+        "a descriptor that other code has closed, and whose number is another file's, is neither read nor written nor closed"
+    )
     func reusedDescriptor() throws {
         let state = try directory.slots()
         try state.save([1])
@@ -163,7 +165,8 @@ struct TwoSlotPresenceTests {
         let foreign = try other.open(other.name("foreign"), .readWrite)
         let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap { Int32($0) }
         let reused = numbers.filter {
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == "\(directory.path)/state"
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)"))
+                == "\(directory.path)/state"
         }
         #expect(!reused.isEmpty)
         for number in reused { #expect(dup2(foreign.rawValue, number) == number) }
