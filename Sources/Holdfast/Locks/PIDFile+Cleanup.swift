@@ -42,13 +42,14 @@ extension PIDFile {
     /// `.NAME.guard`. May be called by many processes at once; one removes, the others find the file absent.
     /// About 45 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
     ///
+    /// - Parameter dryRun: Only look: the outcome is that of a cleanup at this moment, and nothing is changed.
     /// - Returns: What was found and done.
     /// - Throws: ``LockError`` `.systemFailure`, `.unsupported`, and for the guard `.refused`, `.compromised` or `.timedOut`
     ///   (after ten seconds, which it may block); the file is left alone then, or gone if its removal was begun.
-    public func removeIfStale() throws(LockError) -> StaleCleanup {
+    public func removeIfStale(dryRun: Bool = false) throws(LockError) -> StaleCleanup {
         let first = try examine()
         // Without a proof of death there is nothing to do, and no reason to make a guard.
-        guard case .removed = first else { return first }
+        guard case .removed = first, !dryRun else { return first }
         let companion = try LockGuard.acquire(for: file.name, in: file.directory)
         let outcome = try examineAndRemove()
         file.sweepLeftovers()
