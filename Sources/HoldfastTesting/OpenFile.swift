@@ -22,6 +22,10 @@ struct OpenFile: Sendable {
     /// The path at which it was opened, for messages; the file may have moved since.
     let path: String
     let isWritable: Bool
+    /// Which of the kernel's objects for the file it is open on.
+    ///
+    /// A name's own where the file system knows files by their paths, nil where a file has only one.
+    var object: UInt64?
     /// The two families of lock, which do not see each other (fcntl_locking(2), flock(2)).
     var flock: LockMode?
     private(set) var ranges: [RangeLock] = []
@@ -49,9 +53,9 @@ extension [Int32: OpenFile] {
     }
 
     private func isBusy(_ descriptor: Int32, _ mode: LockMode, _ held: (OpenFile) -> [LockMode]) -> Bool {
-        guard let inode = self[descriptor]?.inode else { return false }
+        guard let ours = self[descriptor] else { return false }
         return contains { other, file in
-            guard other != descriptor, file.inode == inode else { return false }
+            guard other != descriptor, file.inode == ours.inode, file.object == ours.object else { return false }
             return held(file).contains { $0 == .exclusive || mode == .exclusive }
         }
     }

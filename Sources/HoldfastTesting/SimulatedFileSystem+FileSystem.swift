@@ -71,14 +71,15 @@ extension SimulatedFileSystem: FileSystem {
                     .regular([]),
                     permissions: permissions & ~state.umask
                 )
-                return state.openFile(made, path: path, isWritable: true)
+                return state.openFile(made, named: name, in: parent.inode, path: path, isWritable: true)
             }
             if case .createNew = mode { throw Failure(EEXIST) }
             let isWritable = if case .read = mode { false } else { true }
             switch state.volume[number].kind {
             case .symbolicLink: throw Failure(ELOOP)
             case .directory where isWritable: throw Failure(EISDIR)
-            default: return state.openFile(number, path: path, isWritable: isWritable)
+            default:
+                return state.openFile(number, named: name, in: parent.inode, path: path, isWritable: isWritable)
             }
         }
     }
@@ -88,6 +89,7 @@ extension SimulatedFileSystem: FileSystem {
         let call = Call("openat", directory, name: ".", flags: flags, details: [octal(permissions)])
         return try perform(call) { state throws(Failure) in
             let parent = state.file(directory)
+            if state.knowsFilesByPath { throw Failure(EOPNOTSUPP) }
             if state.volume[parent.inode].kind != .directory { throw Failure(ENOTDIR) }
             // As ext4 says of a directory that was removed.
             if state.volume[parent.inode].links == 0 { throw Failure(EPERM) }
@@ -125,6 +127,7 @@ extension SimulatedFileSystem: FileSystem {
         let flags = replacing ? [] : ["RENAME_NOREPLACE"]
         try perform(Call(function, directory, name: name, newName: newName, flags: flags)) { state throws(Failure) in
             try state.volume.rename(name, to: newName, in: state.inode(directory), replacing: replacing)
+            state.renamed(name, to: newName, in: state.inode(directory))
         }
     }
 
@@ -132,6 +135,7 @@ extension SimulatedFileSystem: FileSystem {
         try perform(Call("linkat", directory, name: name, newName: newName)) { state throws(Failure) in
             let directory = state.inode(directory)
             try state.volume.link(try state.volume.find(name, in: directory), as: newName, in: directory)
+            state.renamed(to: newName, in: directory)
         }
     }
 
@@ -151,6 +155,7 @@ extension SimulatedFileSystem: FileSystem {
     package func unlink(_ name: String, in directory: Int32) throws(SystemError) {
         try perform(Call("unlinkat", directory, name: name)) { state throws(Failure) in
             try state.volume.unlink(name, in: state.inode(directory))
+            state.renamed(to: name, in: state.inode(directory))
         }
     }
 

@@ -122,6 +122,21 @@ extension SimulatedFileSystem {
         set { state.withLock { $0.isShared = newValue } }
     }
 
+    /// Whether locks belong to the name that a file was opened by; false at first.
+    ///
+    /// So it is on a FUSE file system whose server knows files by their paths (bindfs, sshfs): a name that link(2) makes leads
+    /// to another object in the kernel, with the same inode number. There are no files without a name then, and
+    /// ``isShared`` is true.
+    public var knowsFilesByPath: Bool {
+        get { state.withLock { $0.knowsFilesByPath } }
+        set {
+            state.withLock { state in
+                state.knowsFilesByPath = newValue
+                state.isShared = newValue
+            }
+        }
+    }
+
     /// The permissions that new files and directories do not get; 0022 at first.
     ///
     /// The corresponding C function is `umask`.

@@ -6,6 +6,12 @@ internal import Holdfast
 internal import _HoldfastCShims
 
 struct SimulatedState: Sendable {
+    /// A name in a directory.
+    private struct Place: Hashable {
+        let directory: UInt64
+        let name: EntryName
+    }
+
     /// Where a call stands in the record, as long as the record is not reset.
     struct Record: Sendable {
         let number: Int
@@ -30,6 +36,10 @@ struct SimulatedState: Sendable {
     var hook: SimulatedFileSystem.Hook?
 
     var isShared = false
+    /// Whether each name has a lock object of its own, as on a FUSE file system that knows files by their paths.
+    var knowsFilesByPath = false
+    /// The objects of the names that were opened since they came to be.
+    private var objects: [Place: UInt64] = [:]
     var umask: UInt32 = 0o022
     /// How many bytes the write that is being made may transfer.
     private(set) var writeLimit = Int.max
@@ -182,6 +192,35 @@ extension SimulatedState {
         defer { nextDescriptor += 1 }
         open[nextDescriptor] = OpenFile(inode: inode, path: path, isWritable: isWritable)
         return nextDescriptor
+    }
+
+    /// The same for a file that is opened by this name.
+    mutating func openFile(
+        _ inode: UInt64,
+        named name: String,
+        in directory: UInt64,
+        path: String,
+        isWritable: Bool
+    ) -> Int32 {
+        let descriptor = openFile(inode, path: path, isWritable: isWritable)
+        if knowsFilesByPath {
+            let place = Place(directory: directory, name: EntryName(name))
+            let object = objects[place] ?? UInt64(descriptor)
+            objects[place] = object
+            open[descriptor]?.object = object
+        }
+        return descriptor
+    }
+
+    /// The object that a name leads to, if it has one of its own and was opened.
+    func object(of name: EntryName, in directory: UInt64) -> UInt64? {
+        objects[Place(directory: directory, name: name)]
+    }
+
+    /// A name came to be, went, or took another one's place, and its object with it.
+    mutating func renamed(_ name: String? = nil, to newName: String, in directory: UInt64) {
+        let object = name.flatMap { objects.removeValue(forKey: Place(directory: directory, name: EntryName($0))) }
+        objects[Place(directory: directory, name: EntryName(newName))] = object
     }
 
     mutating func close(_ descriptor: Int32) {

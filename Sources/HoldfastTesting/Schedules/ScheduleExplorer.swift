@@ -79,6 +79,7 @@ package struct ScheduleExplorer {
     private let judgeEnd: ([String]) -> String?
     private let onProgress: (Int) -> Void
 
+    private var isShared = false
     private var lives: [Life] = []
     private var known: [LifeKey: Int] = [:]
     private var seen: Set<Int> = []
@@ -149,6 +150,7 @@ package struct ScheduleExplorer {
     private mutating func walk(from start: SimulatedState) {
         var files = start
         files.forgetCalls()
+        isShared = files.isShared
         var first = Moment(files: files, lives: [])
         for process in processes.indices {
             first.files.openRoot(at: ScheduledFileSystem.root(of: process))
@@ -233,7 +235,7 @@ package struct ScheduleExplorer {
     }
 
     private func run(_ life: inout Life, _ answers: [CallAnswer]) {
-        let fileSystem = ScheduledFileSystem(process: life.process, answers: answers)
+        let fileSystem = ScheduledFileSystem(process: life.process, answers: answers, isShared: isShared)
         do {
             let seen = try ScheduledLife(fileSystem)
             defer { life.isInside = seen.isInside }
@@ -299,6 +301,7 @@ extension SimulatedState {
         for (name, number) in volume[Volume.root].entries.sorted(by: { $0.key < $1.key }) {
             hasher.combine(name)
             hasher.combine(number)
+            hasher.combine(object(of: name, in: Volume.root))
         }
         for (number, inode) in volume.inodes.sorted(by: { $0.key < $1.key }) {
             hasher.combine(number)
@@ -309,6 +312,7 @@ extension SimulatedState {
         for (descriptor, file) in open.sorted(by: { $0.key < $1.key }) {
             hasher.combine(descriptor)
             hasher.combine(file.inode)
+            hasher.combine(file.object)
             hasher.combine(file.flock)
             hasher.combine(file.ranges)
         }

@@ -49,13 +49,15 @@ package final class ScheduledFileSystem: FileSystem {
     }
 
     private let number: Int
+    private let isShared: Bool
     private let state: Mutex<State>
 
     /// The descriptor on which every process has the root directory open.
     static func root(of process: Int) -> Int32 { Int32(process + 1) * 100_000 }
 
-    init(process: Int, answers: [CallAnswer]) {
+    init(process: Int, answers: [CallAnswer], isShared: Bool) {
         number = process
+        self.isShared = isShared
         state = Mutex(State(answers: answers[...]))
     }
 
@@ -133,7 +135,7 @@ extension ScheduledFileSystem {
         }
     }
 
-    package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool { false }
+    package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool { isShared }
 
     /// Without a crash it changes nothing.
     package func sync(_ descriptor: Int32, _ kind: SyncKind) throws(SystemError) {}
