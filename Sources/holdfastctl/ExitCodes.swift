@@ -75,6 +75,8 @@ extension ExitStatus {
         switch cause?.code {
         case ENOENT, ENOTDIR, EACCES, EPERM, ENAMETOOLONG, ELOOP:
             self = access == .reading ? .noInput : .cannotCreate
+        case EOVERFLOW: self = access == .reading ? .noInput : .cannotCreate
+        case EINVAL where cause?.call == "fchown": self = .cannotCreate
         case EROFS, ENOSPC, EDQUOT, EFBIG, EXDEV, EBUSY, EEXIST: self = .cannotCreate
         case ENOSYS, ENOTSUP, EOPNOTSUPP, ENOLCK: self = .unavailable
         case EINVAL: self = cause?.call == "open" ? .noInput : .unavailable

@@ -78,7 +78,11 @@ extension LockError: CustomStringConvertible {
     /// One sentence: to what, what and why not, who holds it.
     public var description: String {
         var text = "lock file '\(path)': \(reason)"
-        if let cause { text += ": \(cause)" }
+        if let cause {
+            text += ": \(cause)"
+            // A caller that quotes the sentence ends it.
+            if let advice = cause.permissionAdvice { text += ". \(advice.dropLast())" }
+        }
         if let holder { text += "; held by \(holder); deleting the file would not free the lock" }
         return text
     }

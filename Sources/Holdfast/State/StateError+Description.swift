@@ -81,6 +81,8 @@ extension StateError: CustomStringConvertible {
             mount the directory instead of the single file, and end the processes that have the file open by the other path.
             """
         case .latched: "Look at the kernel's log, and open the state file anew before saving again."
+        // The lock's own words have it.
+        case .notLocked where cause?.permissionAdvice != nil: nil
         case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable: cause?.advice
         default: nil
         }

@@ -7,7 +7,8 @@ internal import _HoldfastCShims
 extension SystemError {
     /// A sentence for the errors that a state file meets in practice; nil for the others.
     var advice: String? {
-        switch code {
+        if let permissionAdvice { return permissionAdvice }
+        return switch code {
         case ENOSPC:
             "The disk is full: make room for a second copy of the state, which is written beside the old one."
         case EDQUOT:
@@ -30,10 +31,7 @@ extension SystemError {
             """
         case EMFILE: "This process has no descriptor left: raise its limit (ulimit -n) or look for a leak."
         case ENFILE: "The system has no descriptor left."
-        case EACCES, EPERM:
-            call == "fchown"
-                ? "The file belongs to another user or group, which this process may not give the new one to."
-                : "This process lacks the permission, which for a save includes writing to the directory."
+        case EACCES, EPERM: "This process lacks the permission, which for a save includes writing to the directory."
         case ENAMETOOLONG: "The file system does not take names as long as those of the companion files."
         case EIO: "The device or the file system failed: look at the kernel's log before trusting it again."
         case EINVAL where call == "fsync", EOPNOTSUPP where call == "fsync", ENOTSUP where call == "fsync":

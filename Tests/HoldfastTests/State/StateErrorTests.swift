@@ -29,6 +29,33 @@ struct StateErrorTests {
         #expect(error.description.contains(sentence), "\(error)")
     }
 
+    @Test("an owner that this process may not give, and one without a number here, have their sentences")
+    func owners() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        let state = try directory.state()
+        try state.save([1])
+        let file = try directory.open(directory.name("state"), .readWrite)
+        try fileSystem.setOwner(file.rawValue, owner: 1000, group: 1000)
+        for (code, sentence) in [(EPERM, "another user or group"), (EINVAL, "no number in this user namespace")] {
+            fileSystem.faults = .failEvery(with: code) { $0.function == "fchown" }
+            let error = try stateError { try state.save([2]) }
+            #expect(error.cause == SystemError(call: "fchown", code: code))
+            #expect(error.description.contains(sentence), "\(error)")
+        }
+        #expect(try state.load() == [1])
+    }
+
+    @Test("a lock that is forbidden is explained once")
+    func forbiddenLock() throws {
+        let fileSystem = SimulatedFileSystem()
+        let state = try fileSystem.directory().state()
+        fileSystem.faults = .failEvery(with: EPERM) { $0.name == ".state.lock" }
+        let error = try stateError { try state.save([1]) }
+        #expect(error.code == .notLocked)
+        #expect(error.description.split(separator: "is immutable or append-only").count == 2, "\(error)")
+    }
+
     @Test("whole sentences")
     func descriptions() throws {
         let fileSystem = SimulatedFileSystem()
