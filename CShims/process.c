@@ -3,6 +3,7 @@
 // Process identity. The contracts stand in hf_process.h.
 #include "hf_process.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -84,6 +85,37 @@ int hf_process_name(pid_t pid, char *name, size_t capacity) {
     return 0;
 }
 
+int64_t hf_boot_second(void) {
+    struct timespec wall, boot;
+    if (clock_gettime(CLOCK_REALTIME, &wall) != 0 || clock_gettime(CLOCK_BOOTTIME, &boot) != 0) {
+        return 0;
+    }
+    return wall.tv_sec - boot.tv_sec;
+}
+
+int64_t hf_start_second(uint64_t start_time) {
+    int64_t boot = hf_boot_second();
+    long ticks = sysconf(_SC_CLK_TCK);
+    return boot == 0 || ticks <= 0 ? 0 : boot + (int64_t)(start_time / (uint64_t)ticks);
+}
+
+int hf_process_has_open(pid_t pid, int descriptor) {
+    char path[32];
+    struct stat ours, theirs;
+    snprintf(path, sizeof path, "/proc/%d/fd", pid);
+    DIR *directory = fstat(descriptor, &ours) == 0 ? opendir(path) : NULL;
+    if (directory == NULL) {
+        return -1;
+    }
+    int found = 0;
+    for (struct dirent *entry; !found && (entry = readdir(directory)) != NULL;) {
+        found = entry->d_name[0] != '.' && fstatat(dirfd(directory), entry->d_name, &theirs, 0) == 0
+                && theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+    }
+    closedir(directory);
+    return found;
+}
+
 int hf_boot_id(char boot_id[37]) {
     ssize_t count = read_whole("/proc/sys/kernel/random/boot_id", boot_id, 37);
     if (count >= 0 && count != 36) {
@@ -148,6 +180,23 @@ int hf_pidfd_has_exited(int pidfd) {
 }
 
 #else
+
+int64_t hf_boot_second(void) {
+    struct timeval boot;
+    size_t size = sizeof boot;
+    int name[2] = {CTL_KERN, KERN_BOOTTIME};
+    return sysctl(name, 2, &boot, &size, NULL, 0) == 0 ? boot.tv_sec : 0;
+}
+
+int64_t hf_start_second(uint64_t start_time) {
+    return (int64_t)(start_time / 1000000);
+}
+
+int hf_process_has_open(pid_t pid, int descriptor) {
+    (void)descriptor;
+    /* No namespaces: a PID names one process. */
+    return kill(pid, 0) == 0;
+}
 
 int hf_process_read(pid_t pid, struct hf_process *process) {
     struct kinfo_proc info;

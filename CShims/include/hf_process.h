@@ -23,6 +23,13 @@ struct hf_process {
 int hf_process_read(pid_t pid, struct hf_process *process);
 /* /proc/PID/comm: the first 15 bytes of the executable's name, NUL-terminated. */
 int hf_process_name(pid_t pid, char *name, size_t capacity);
+/* When a process with that start time, or this boot, began: seconds since 1970 by the wall clock as it is now; 0 if the
+   platform does not tell. */
+int64_t hf_start_second(uint64_t start_time);
+int64_t hf_boot_second(void);
+/* 1 if /proc/PID/fd has the file of the descriptor, so that the PID is that process's in our PID namespace; 0 if not, -1
+   if that cannot be seen (EACCES). */
+int hf_process_has_open(pid_t pid, int descriptor);
 /* kill(pid, 0): 0 there, -1 with ESRCH (not in this PID namespace) or EPERM (there, another user's). */
 int hf_process_exists(pid_t pid);
 /* /proc/sys/kernel/random/boot_id: 36 characters and NUL. The same in every container of one kernel. */

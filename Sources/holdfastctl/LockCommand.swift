@@ -76,8 +76,9 @@ struct LockClean: ParsableCommand {
         abstract: "Remove the lock files of processes that died.",
         discussion: """
             Each PATH is a lock file or PID file, or a directory, of which the files *.lock are meant, but not those whose \
-            names begin with a dot. A file is removed only if its process is proven dead and nobody holds it in the \
-            kernel. Symbolic links are never followed. May run at any time, also many times at once.
+            names begin with a dot. A file is removed only if no process holds it in the kernel, and it is the record of a \
+            holder that did not release it or the bare PID of a process that is proven dead. Symbolic links are never \
+            followed. May run at any time, also many times at once.
 
             One line for each: removed; alive; free, released cleanly and kept; absent; refused, not a lock file; \
             unknown, when nothing proves the process dead or alive. Only the first changes anything.
@@ -123,7 +124,11 @@ struct LockClean: ParsableCommand {
         }
         let (word, pid, reason): (String, Int32?, String?) =
             switch outcome {
-            case .removed(let process): ("removed", process.pid, "process \(process.pid) is dead")
+            case .removed(let process):
+                (
+                    "removed", process.pid,
+                    "\(process.words) \(Liveness.of(process).isDead ? "is dead" : "has let go of it")"
+                )
             case .alive(let holder): ("alive", holder.pid, "\(holder)")
             case .free: ("free", nil, nil)
             case .absent: ("absent", nil, nil)
@@ -156,6 +161,6 @@ struct LockClean: ParsableCommand {
 extension LockRecord {
     /// For example `process 1234 (backup.sh), since 2026-02-03T04:05:06Z`.
     var summary: String {
-        "process \(process.pid) (\(label)), since \(utcTime(acquiredMilliseconds))"
+        "\(process.words) (\(label)), since \(utcTime(acquiredMilliseconds))"
     }
 }

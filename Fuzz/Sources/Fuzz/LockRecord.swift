@@ -29,6 +29,7 @@ func fuzzLockRecord(_ input: [UInt8], _ choice: FuzzChoice) throws {
         }
     } catch {
         check(error.code != .systemFailure, "\(error)")
+        check(fileSystem.contents(of: "/a.lock") == bytes, "what is refused is left alone")
     }
     check(fileSystem.heldLocks.isEmpty, "a lock is left")
 }

@@ -29,12 +29,16 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// How the lock excludes others.
     public let mode: Mode
-    /// The token of this acquisition; nil if it is shared, or of a ``PIDFile``.
+    /// The token of this acquisition.
+    ///
+    /// Nil if it is shared, of a ``PIDFile``, or of a file that this process may only read: that file has no room for a
+    /// token, so what asks for one has to refuse such a holder.
     public let token: FencingToken?
     /// The record of the previous exclusive holder if that never released: it died, or its machine did.
     ///
     /// What the lock protects may be half changed. Reported to the next exclusive holder, once. After a power cut it may
-    /// be reported although the holder had released, because a release is not flushed.
+    /// be reported although the holder had released, because a release is not flushed. A holder that may only read the file
+    /// cannot write that it was told, so the next one is told too.
     public let abandoned: LockRecord?
 
     let file: LockFile
@@ -43,6 +47,7 @@ public struct FileLock: ~Copyable, Sendable {
     private let holder: HolderID
     /// The process that took the lock, which alone may write to the file.
     private let owner: Int32
+    /// How many digits line 1 of our record has; 0 if the acquisition wrote none.
     private let pidLength: Int
     private var isHeld = true
     /// Whether the description has locks of both families.
@@ -79,8 +84,8 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Releases the lock and reports what went wrong with that.
     ///
-    /// Two system calls beside getpid(2): the record's first line is blanked, the lock let go. For a ``PIDFile`` the file is
-    /// removed.
+    /// Three system calls beside getpid(2): the record is looked at, its first line blanked, the lock let go. For a ``PIDFile``
+    /// the file is removed. A file to which another program wrote meanwhile is left as it is.
     ///
     /// - Throws: ``LockError`` `.systemFailure`. The lock is released all the same; the next holder may be told that
     ///   this one died.
@@ -120,7 +125,7 @@ public struct FileLock: ~Copyable, Sendable {
             note { () throws(SystemError) in try fileSystem.close(rawDescriptor) }
             return nil
         }
-        if mode == .exclusive, file.role != .sidecar {
+        if pidLength > 0, file.role != .sidecar {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
         file.site.letGo(holder)
@@ -133,7 +138,7 @@ public struct FileLock: ~Copyable, Sendable {
                 note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.other.kind) }
             }
         }
-        let isKept = mode == .exclusive && !isInherited && failure == nil && file.keep(rawDescriptor, identity)
+        let isKept = pidLength > 0 && !isInherited && failure == nil && file.keep(rawDescriptor, identity)
         if !isKept { note { () throws(SystemError) in try fileSystem.close(rawDescriptor) } }
         file.site.wakeWaiters()
         return failure.map { LockError($0, path: file.path, while: "release it cleanly") }

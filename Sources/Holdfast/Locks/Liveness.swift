@@ -44,6 +44,24 @@ public enum Liveness: Hashable, Sendable {
         return judge(process, from: here)
     }
 
+    /// Judges the process of a bare PID that stands in an open file.
+    ///
+    /// The PID is all the evidence, so it is respected while a process has it. Times only go into the words, because a wall
+    /// clock may have been set: a process that began after the file was written did not write it.
+    static func of(barePID pid: Int32, in file: borrowing Descriptor, onSharedFileSystem shared: Bool) -> Liveness {
+        let liveness = of(ProcessIdentity(pid: pid), onSharedFileSystem: shared)
+        guard case .alive(let evidence) = liveness, let written = try? file.status().modified.seconds else {
+            return liveness
+        }
+        // A wall-clock second more, for what the two clocks round off.
+        let boot = hf_boot_second()
+        let start = ProcessIdentity.startTime(of: pid).map { hf_start_second($0) } ?? 0
+        let (event, second) = boot > written + 1 ? ("this boot", boot) : ("that process", start)
+        if second <= written + 1 { return liveness }
+        let times = "written \(utcTime(seconds: written)), begun \(utcTime(seconds: second))"
+        return .alive("\(evidence), but the file is older than \(event) (\(times)): the PID may be in use again")
+    }
+
     /// Judges a process of our own boot and PID namespace.
     private static func judge(_ process: ProcessIdentity, from here: ProcessIdentity) -> Liveness {
         let pid = process.pid

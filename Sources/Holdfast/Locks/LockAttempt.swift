@@ -27,7 +27,13 @@ enum LockAttempt: ~Copyable {
         case .busy(.some(let candidate)): return LockHolder.find(candidate.descriptor)
         default:
             guard let opened = try? file.directory.open(file.name, .read) else { return LockHolder() }
-            return LockHolder.find(opened)
+            let holder = LockHolder.find(opened)
+            // Perhaps the kernel has no lock on it, and what it says keeps the others out.
+            if holder.isNamedByKernel || (try? opened.tryLock(file.family.kind, exclusive: false)) != true {
+                return holder
+            }
+            opened.unlock(file.family.kind)
+            return (try? file.keeper(in: LockContents.read(opened), of: opened)) ?? holder
         }
     }
 }

@@ -33,7 +33,8 @@ public struct LockError: Error, Hashable, Sendable {
         ///
         /// Nothing is held.
         public static let unsupported = Code(storage: .unsupported)
-        /// What stands at the path is not safe to use: a symbolic link, not a regular file, a name that is too long.
+        /// What stands at the path is not safe to use: a symbolic link, not a regular file, a name that is too long, contents
+        /// that are not a lock's.
         public static let refused = Code(storage: .refused)
         /// The file's record says that it is locked with the other family, which this one does not exclude.
         public static let familyMismatch = Code(storage: .familyMismatch)
@@ -83,7 +84,7 @@ extension LockError: CustomStringConvertible {
             // A caller that quotes the sentence ends it.
             if let advice = cause.permissionAdvice { text += ". \(advice.dropLast())" }
         }
-        if let holder { text += "; held by \(holder); deleting the file would not free the lock" }
+        if let holder { text += "; held by \(holder); \(holder.remedy)" }
         return text
     }
 }

@@ -15,8 +15,12 @@ extension LockFile {
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
         let template = recordTemplate()
         do throws(SystemError) {
-            let published = try directory.publish(name, suffix: Self.publishingSuffix, creation) {
-                file throws(SystemError) in
+            let published = try directory.publish(
+                name,
+                suffix: Self.publishingSuffix,
+                creation,
+                isOurs: Self.isLeftover
+            ) { file throws(SystemError) in
                 guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return false }
                 try write(template, to: file, token: nil, limit: 0)
                 // Else a power cut may leave the name of an empty file, which nobody may take over.
@@ -38,12 +42,7 @@ extension LockFile {
             if record.family != family { throw familyMismatch }
             if !record.isReleased { abandoned = record }
         }
-        var other = try owner(in: contents)
-        if case .empty = contents {
-            // Somebody who makes the file before it writes may be about to; only an operator can know.
-            other = LockHolder(note: "somebody unknown: the file is empty, its maker may be about to write")
-        }
-        if let other { return .keptOut(other) }
+        if let other = try keeper(in: contents, of: file.descriptor) { return .keptOut(other) }
         let template = recordTemplate()
         // Read and judged; now the file must still be the one at the path, before and after it shows us as its owner.
         guard try isInPlace(file) else { return .replaced }
@@ -56,19 +55,34 @@ extension LockFile {
         return .granted(abandoned: abandoned, template)
     }
 
+    /// Who keeps the others out of a file that is not locked in the kernel.
+    func keeper(in contents: LockContents, of file: borrowing Descriptor) throws(LockError) -> LockHolder? {
+        guard role == .pidFile, case .empty = contents else { return try owner(in: contents, of: file) }
+        // A program that makes the file before it writes may be about to; only an operator can know.
+        var maker = LockHolder(
+            note: "a process that cannot be told: the file is empty, and its maker may be about to write"
+        )
+        maker.remedy = """
+            a power cut or a full disk may have left it so, and then no process has it: if no daemon is starting, delete the file
+            """
+        return maker
+    }
+
     /// The process of a bare PID, which takes no kernel locks, unless it is proven dead.
     ///
     /// - Throws: ``LockError`` `.refused` for what is neither a PID nor a record: somebody's data, whose path was given by
     ///   mistake or leads to it by a hard link, is never overwritten.
-    func owner(in contents: LockContents) throws(LockError) -> LockHolder? {
+    func owner(in contents: LockContents, of file: borrowing Descriptor) throws(LockError) -> LockHolder? {
         switch contents {
         case .record, .empty, .damaged: return nil
+        case .recordAndMore:
+            throw LockError(.refused, path: path, reason: "it \(LockContents.more), and is not overwritten")
         case .unreadable(let reason):
             throw LockError(.refused, path: path, reason: "it \(reason), and is not overwritten")
         case .pid(let pid):
-            let liveness = Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared)
+            let liveness = Liveness.of(barePID: pid, in: file, onSharedFileSystem: directory.isShared)
             if liveness.isDead || pid == getpid() { return nil }
-            return LockHolder(pid: pid, name: ProcessIdentity.name(of: pid), note: liveness.evidence)
+            return LockHolder(barePID: pid, liveness)
         }
     }
 
@@ -92,6 +106,19 @@ extension LockFile {
 
     /// Removes what publishers and cleaners left that died in the middle.
     func sweepLeftovers() {
-        directory.sweepLeftovers(of: name, suffixes: [Self.publishingSuffix, Self.removingSuffix])
+        directory.sweepLeftovers(
+            of: name,
+            suffixes: [Self.publishingSuffix, Self.removingSuffix],
+            isOurs: Self.isLeftover
+        )
+    }
+
+    /// Whether a file under a private name is one of ours: a file on its way out, or a new one, perhaps torn by a power cut.
+    private static func isLeftover(_ file: borrowing Descriptor) -> Bool {
+        switch LockContents.read(file) {
+        case .record, .damaged, .pid, .empty: true
+        case .recordAndMore: false
+        case .unreadable: (try? file.status())?.size == Int64(LockRecordLayout.size)
+        }
     }
 }

@@ -11,9 +11,13 @@ extension LockFile {
         let template = recordTemplate()
         let previous = try previousRecord(in: file, template)
         if let family = previous.family, family != self.family { throw familyMismatch }
-        // A sidecar's name is Holdfast's own: what a power cut left of it must not shut everybody out.
-        if previous.family == nil, role != .sidecar, let other = try owner(in: LockContents.read(file)) {
-            return .keptOut(other)
+        // A record with anything behind it is read once more, for the reason to refuse it.
+        if previous.family == nil || previous.size != LockRecordLayout.size {
+            let contents = LockContents.read(file)
+            if isTornSidecar(contents, size: previous.size) {
+                return try lockOtherFamily(file) ? .granted(hasBothFamilies: true) : .busy
+            }
+            if let other = try owner(in: contents, of: file) { return .keptOut(other) }
         }
         // A file without a record has no family yet. Whoever is first holds both for its whole turn, so that a first
         // user of the other family cannot slip in beside it. Who waits holds nothing: two waiters with one family each
@@ -36,7 +40,7 @@ extension LockFile {
             token = FencingToken(next)
         }
         do throws(SystemError) {
-            let mayBeLonger = previous.family == nil && previous.size == LockRecordLayout.size
+            let mayBeLonger = previous.family == nil && previous.size > LockRecordLayout.size
             let isRecorded = role == .sidecar && previous.isOfThisProcess
             if !isRecorded {
                 try write(template, to: file, token: token, limit: limit, mayBeLonger: mayBeLonger)
@@ -53,6 +57,15 @@ extension LockFile {
         )
     }
 
+    /// Whether a sidecar may be what a power cut made of a record that it tore.
+    ///
+    /// Nothing tells it from another program's data of that length. So nothing is written; but the state beside it, which
+    /// is sound, is not shut off either.
+    private func isTornSidecar(_ contents: LockContents, size: Int) -> Bool {
+        guard role == .sidecar, size == LockRecordLayout.size, case .unreadable = contents else { return false }
+        return true
+    }
+
     /// Who keeps a reader out that has locked the file in the kernel: the living process of a bare PID.
     ///
     /// - Throws: ``LockError`` `.familyMismatch`: writers that lock the file otherwise would not exclude it.
@@ -60,7 +73,7 @@ extension LockFile {
         let previous = try previousRecord(in: file, recordTemplate())
         if let family = previous.family, family != self.family { throw familyMismatch }
         guard previous.family == nil, case .pid(let pid) = LockContents.read(file) else { return nil }
-        return try owner(in: .pid(pid))
+        return try owner(in: .pid(pid), of: file)
     }
 
     var familyMismatch: LockError {
@@ -73,6 +86,7 @@ extension LockFile {
     }
 
     private struct Previous {
+        /// At most one more than a record's.
         var size = 0
         var family: Family?
         var token: UInt64 = 0
@@ -87,7 +101,8 @@ extension LockFile {
         _ template: LockRecordTemplate
     ) throws(LockError) -> Previous {
         do throws(SystemError) {
-            return try unsafe withBuffer(LockRecordLayout.size) { buffer throws(SystemError) in
+            // One byte more than a record, which tells whether that is all.
+            return try unsafe withBuffer(LockRecordLayout.size + 1) { buffer throws(SystemError) in
                 var previous = Previous()
                 previous.size = try unsafe file.readAll(into: buffer)
                 let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<previous.size])
@@ -145,10 +160,12 @@ extension LockFile {
 
     /// The end of an exclusive lock: line 1 is blanked, or a PID file removed.
     ///
-    /// The descriptor is closed afterwards.
+    /// The descriptor is closed afterwards. A file that is our record no more, because a program that takes no locks wrote to
+    /// it, is left as it is.
     func endRecord(of descriptor: Int32, pidLength: Int) throws(SystemError) {
-        if role == .pidFile, try unlinkIfOurs(descriptor) { return }
         let fileSystem = directory.fileSystem
+        guard try isOurs(descriptor) else { return }
+        if role == .pidFile, try unlinkIfOurs(descriptor) { return }
         try unsafe withBuffer(pidLength) { blanks throws(SystemError) in
             unsafe blanks.initializeMemory(as: UInt8.self, repeating: UInt8(ascii: " "))
             _ = try retrying { () throws(SystemError) in
@@ -159,6 +176,24 @@ extension LockFile {
                     at: 0
                 )
             }
+        }
+    }
+
+    /// Whether the whole of a locked file is the record of this process that is not released.
+    private func isOurs(_ descriptor: Int32) throws(SystemError) -> Bool {
+        let fileSystem = directory.fileSystem
+        return try unsafe withBuffer(LockRecordLayout.size + 1) { buffer throws(SystemError) in
+            let count = try retrying { () throws(SystemError) in
+                try unsafe fileSystem.read(
+                    descriptor,
+                    into: buffer,
+                    UnsafeMutableRawBufferPointer(start: nil, count: 0),
+                    at: 0
+                )
+            }
+            let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            guard count == LockRecordLayout.size, let record = unsafe LockRecordSummary(bytes) else { return false }
+            return !record.isReleased
         }
     }
 }

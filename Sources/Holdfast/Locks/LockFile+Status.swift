@@ -13,6 +13,8 @@ public enum LockStatus: Hashable, Sendable {
     /// Somebody holds it.
     case held(LockHolder)
     /// Nobody holds it, and its last exclusive holder did not release it.
+    ///
+    /// Of a bare PID, whose process is proven dead, the record has the PID and the time at which the file was written.
     case abandoned(LockRecord)
     /// It cannot be told. Why, as a clause.
     case unknown(String)
@@ -49,7 +51,7 @@ extension LockFile {
         let fileSystem = directory.fileSystem
         do throws(SystemError) {
             var families: [LockKind] = [.flock, .openFileDescription]
-            if case .record(let record) = contents { families = [record.family.kind] }
+            if let record = contents.record { families = [record.family.kind] }
             if fileSystem.lockHolder(of: identity) != nil { return .held(.find(file)) }
             if families.contains(.openFileDescription), try fileSystem.isRangeLocked(file.rawValue) {
                 return .held(.find(file))
@@ -61,20 +63,34 @@ extension LockFile {
         } catch {
             return .unknown("the kernel cannot tell whether it is locked: \(error)")
         }
+        return verdict(of: contents, in: file)
+    }
+
+    /// What is to be said of an open file that is not locked in the kernel.
+    ///
+    /// A record without its lock is that of a holder that has gone, whatever its PID names now, here or in another PID
+    /// namespace. Where other machines share the file system, some mounts keep locks from them: there its process must be
+    /// proven dead too.
+    func verdict(of contents: LockContents, in file: borrowing Descriptor) -> LockStatus {
         switch contents {
-        case .record(let record): return record.isReleased ? .free : .abandoned(record)
+        case .record(let record):
+            if record.isReleased { return .free }
+            if directory.isShared {
+                let liveness = Liveness.of(record.process, onSharedFileSystem: true)
+                if !liveness.isDead { return .unknown("no process has locked it here; \(liveness.evidence)") }
+            }
+            return .abandoned(record)
         case .empty: return .free
-        case .damaged: return .unknown("nobody has locked it; the checksum of its record is wrong")
+        case .damaged: return .unknown("no process has locked it; the checksum of its record is wrong")
         case .pid(let pid):
-            switch Liveness.of(ProcessIdentity(pid: pid), onSharedFileSystem: directory.isShared) {
-            case .dead(let evidence):
-                return .unknown("nobody has locked it; it names PID \(pid), which is dead: \(evidence)")
-            case .alive(let evidence):
-                let name = ProcessIdentity.name(of: pid)
-                return .held(LockHolder(pid: pid, name: name, note: evidence))
+            let liveness = Liveness.of(barePID: pid, in: file, onSharedFileSystem: directory.isShared)
+            switch liveness {
+            case .dead: return .abandoned(LockRecord(barePID: pid, writtenAt: (try? file.status())?.modified))
+            case .alive: return .held(LockHolder(barePID: pid, liveness))
             case .unknown(let evidence): return .unknown(evidence)
             }
-        case .unreadable(let reason): return .unknown("nobody has locked it; it \(reason)")
+        case .recordAndMore: return .unknown("no process has locked it; it \(LockContents.more)")
+        case .unreadable(let reason): return .unknown("no process has locked it; it \(reason)")
         }
     }
 

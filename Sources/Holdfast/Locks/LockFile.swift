@@ -64,7 +64,8 @@ public final class LockFile: Sendable {
     ///   - name: At most 248 bytes long, because of its companion `.NAME.guard`, which keeps the fencing tokens.
     ///   - directory: Where it is or will be.
     ///   - family: The kernel lock; everybody must use the same. A file that records another is refused.
-    ///   - label: What the holder is called in records and messages, up to 64 bytes; by default its executable's name.
+    ///   - label: What the holder is called in records and messages, of which at most 64 bytes of whole characters are kept,
+    ///     control characters as `?`; by default, and in place of a blank one, its executable's name.
     ///   - permissions: The mode of the file if it is made here, exactly, whatever the umask: at least 0600, at most 0777.
     ///     By default what the directory's default access list grants, or 0600 where there is none. The companion
     ///     lets those in who may write to the file.
@@ -133,7 +134,8 @@ public final class LockFile: Sendable {
         self.name = name
         self.creation = creation
         self.family = family
-        self.label = label
+        // A blank label would leave messages without a name.
+        self.label = label.flatMap { $0.allSatisfy(\.isWhitespace) ? nil : $0 }
         self.role = role
         do throws(SystemError) {
             site = try LockSite.of(name, in: directory)
@@ -159,16 +161,21 @@ extension LockFile {
     func recordTemplate() -> LockRecordTemplate {
         template.withLock { template in
             if let template, template.pid == getpid() { return template }
-            let process = ProcessIdentity.current
-            let made = LockRecordTemplate(
-                process: process,
-                family: family,
-                label: label ?? ProcessIdentity.name(of: process.pid) ?? "?",
-                showsHolder: role != .sidecar
-            )
+            let made = makeTemplate(showsHolder: role != .sidecar)
             template = made
             return made
         }
+    }
+
+    /// A record of this process, of which line 1 shows the holder or is blank from the beginning.
+    func makeTemplate(showsHolder: Bool) -> LockRecordTemplate {
+        let process = ProcessIdentity.current
+        return LockRecordTemplate(
+            process: process,
+            family: family,
+            label: label ?? ProcessIdentity.name(of: process.pid) ?? "?",
+            showsHolder: showsHolder
+        )
     }
 }
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The permanent companion `.NAME.guard` of a lock file, locked. Whoever takes a lock file away, or moves its token mark,
-// holds it; it is never deleted, so there is no race about which file it is.
+// The companion `.NAME.guard` of a lock file, locked. A process that takes the lock file away, or moves its token mark,
+// holds it.
+//
+// Invariant: a guard that holds a token mark is never deleted, because tokens must keep growing. One without a mark is deleted
+// by the cleaner that holds it, when it is done. So a process that has opened and locked a guard looks whether that still has
+// its name, and begins again if not.
 
 internal import _HoldfastCShims
 
@@ -9,14 +13,28 @@ internal import _HoldfastCShims
 package struct LockGuard: ~Copyable {
     let file: OpenLockFile
     let path: String
+    private let name: FileName
+    private let directory: Directory
 
-    private init(_ file: consuming OpenLockFile, path: String) {
+    private init(_ file: consuming OpenLockFile, _ name: FileName, _ directory: Directory, path: String) {
         self.file = file
+        self.name = name
+        self.directory = directory
         self.path = path
     }
 
     deinit {
         file.descriptor.unlock(.flock)
+    }
+
+    /// Removes the guard if it holds nothing: no mark, and no other program's data.
+    ///
+    /// What cannot be looked at, or not removed, stays.
+    borrowing func removeUnlessMarked() {
+        guard (try? TokenReservation.isUnused(file.descriptor)) == true,
+            (try? file.isNamed(name, in: directory)) == true
+        else { return }
+        try? directory.unlink(name)
     }
 
     /// What became of an attempt.
@@ -40,7 +58,7 @@ package struct LockGuard: ~Copyable {
             )
         }
         let path = directory.path(of: companion)
-        // Each turn after the first needs somebody to have replaced what is never deleted, within microseconds.
+        // Each turn after the first needs a cleaner to have deleted it, or a stranger to have replaced it, within microseconds.
         for _ in 0..<1000 {
             let file: OpenLockFile
             do throws(SystemError) {
@@ -54,7 +72,7 @@ package struct LockGuard: ~Copyable {
             do throws(SystemError) {
                 let isLocked = try file.descriptor.tryLock(.flock, exclusive: true)
                 guard try file.isNamed(companion, in: directory) else { continue }
-                if isLocked { return .acquired(LockGuard(file, path: path)) }
+                if isLocked { return .acquired(LockGuard(file, companion, directory, path: path)) }
             } catch {
                 throw LockError.cannotLock(error, path: path)
             }

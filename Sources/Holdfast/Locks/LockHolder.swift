@@ -16,6 +16,8 @@ public struct LockHolder: Hashable, Sendable {
     public var isNamedByKernel: Bool
     /// What there is to say of it in words, when neither names a process.
     public var note: String?
+    /// What an operator may do about it, and what would not help, as a clause.
+    package var remedy = "deleting the file would not free the lock"
 
     package init(
         pid: Int32? = nil,
@@ -36,7 +38,7 @@ extension LockHolder: CustomStringConvertible {
     /// For example `process 1234 (holdfastctl), since 2026-02-03T04:05:06Z, by its record and the kernel`.
     public var description: String {
         guard let pid else { return note ?? "a process that cannot be seen from here" }
-        var text = "process \(pid)"
+        var text = record?.process.pid == pid ? record?.process.words ?? "" : "process \(pid)"
         if let name { text += " (\(name))" }
         if let record { text += ", since \(utcTime(record.acquiredMilliseconds))" }
         switch (isNamedByKernel, record) {
@@ -51,23 +53,30 @@ extension LockHolder: CustomStringConvertible {
 }
 
 extension LockHolder {
+    /// The process that a bare PID names, which has locked nothing in the kernel.
+    init(barePID pid: Int32, _ liveness: Liveness) {
+        self.init(pid: pid, name: ProcessIdentity.name(of: pid), note: liveness.evidence)
+        remedy = """
+            nothing is locked in the kernel: if that process is not the one that wrote the file, delete the file
+            """
+    }
+
     /// Merges what the record and the kernel say about the holder of an open lock file.
     package static func find(_ file: borrowing Descriptor) -> LockHolder {
-        let recorded = LockContents.read(file)
+        let contents = LockContents.read(file)
         let kernelPID = (try? file.status()).flatMap { file.fileSystem.lockHolder(of: $0.identity) }
         var holder = LockHolder(pid: kernelPID, isNamedByKernel: kernelPID != nil)
-        switch recorded {
-        case .record(let record) where !record.isReleased || record.process.pid == kernelPID:
-            if let kernelPID, kernelPID != record.process.pid {
-                holder.note = "the record says process \(record.process.pid)"
+        if let record = contents.record, !record.isReleased || record.process.pid == kernelPID {
+            // A PID of another namespace is a number that the kernel's table, which shows ours, does not have.
+            if let kernelPID, kernelPID != record.process.pid || record.process.isOfAnotherNamespace {
+                holder.note = "the record says \(record.process.words), \(record.label)"
             } else {
                 holder.pid = record.process.pid
                 holder.name = record.label
                 holder.record = record
             }
-        case .pid(let pid) where kernelPID == nil:
+        } else if case .pid(let pid) = contents, kernelPID == nil {
             holder.pid = pid
-        default: break
         }
         if let pid = holder.pid, holder.name == nil { holder.name = ProcessIdentity.name(of: pid) }
         // The descriptor of a holder that ended lives on in a child that inherited it.
@@ -83,8 +92,12 @@ extension LockHolder {
 ///
 /// strftime(3) knows the calendar; this library does not.
 package func utcTime(_ milliseconds: UInt64) -> String {
-    guard let seconds = time_t(exactly: milliseconds / 1000) else { return "an unknown time" }
-    var time = seconds
+    utcTime(seconds: Int64(milliseconds / 1000))
+}
+
+/// A time in seconds since 1970, spelt in the same way.
+func utcTime(seconds: Int64) -> String {
+    guard var time = time_t(exactly: seconds) else { return "an unknown time" }
     var fields = unsafe tm()
     return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
         guard

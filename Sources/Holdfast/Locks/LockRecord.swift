@@ -69,7 +69,7 @@ package struct LockRecordTemplate: Sendable {
         if let inode = process.pidfdInode { text += " pidfd=\(inode)" }
         text += " label="
         var bytes = Array(text.utf8)
-        bytes += label.utf8.prefix(Layout.maximumLabelLength).map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }
+        bytes += recordedLabel(label, limit: Layout.maximumLabelLength).utf8
         bytes += repeatElement(UInt8(ascii: " "), count: Layout.size - 1 - bytes.count)
         bytes.append(UInt8(ascii: "\n"))
         self.bytes = bytes
@@ -161,6 +161,15 @@ package struct LockRecordSummary: Sendable {
 }
 
 extension LockRecord {
+    /// What a bare PID file tells, whose process is dead.
+    init(barePID pid: Int32, writtenAt time: FileStatus.Time?) {
+        process = ProcessIdentity(pid: pid)
+        label = "a bare PID"
+        acquiredMilliseconds = UInt64(max(0, time?.seconds ?? 0)) * 1000
+        isReleased = false
+        family = .flock
+    }
+
     /// Reads the record that the bytes begin with, or nil if that is none or does not fit its checksum.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard let summary = unsafe LockRecordSummary(bytes) else { return nil }
@@ -187,6 +196,24 @@ extension LockRecord {
         isReleased = summary.isReleased
         family = summary.family
     }
+}
+
+/// A label as a record has it: without what moves a terminal's cursor, cut off between two characters.
+///
+/// A character that is longer than all the room is cut off between two of its scalars.
+private func recordedLabel(_ label: String, limit: Int) -> String {
+    let text = printable(label)
+    var end = text.startIndex
+    var room = limit
+    for index in text.indices {
+        room -= text[index].utf8.count
+        if room < 0 { break }
+        end = text.index(after: index)
+    }
+    if end > text.startIndex || text.isEmpty { return String(text[..<end]) }
+    var scalars = text.unicodeScalars
+    while scalars.reduce(0, { $0 + UTF8.width($1) }) > limit { scalars.removeLast() }
+    return String(scalars)
 }
 
 private func recordChecksum(_ line2: UnsafeRawBufferPointer) -> UInt64 {

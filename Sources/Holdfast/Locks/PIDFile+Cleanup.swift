@@ -6,14 +6,17 @@
 // and the removal another cleaner may have removed that file and its new owner made another, and the path is then the
 // live one's. Renaming first, and looking afterwards, is no better: the live lock has left its name already.
 //
-//   1. lock the permanent guard `.NAME.guard`: cleaners act one after another
-//   2. open the lock file without following a link, keep it open, take its kernel lock: who holds that lives, whatever the
-//      PID says, and while we hold it nobody adopts the file
-//   3. read the record
-//   4. prove its process dead: from here its owner cannot act any more
+//   1. lock the guard `.NAME.guard`: cleaners act one after another
+//   2. open the lock file without following a link, keep it open, take its kernel locks: who holds one lives, whatever the
+//      PID says, and while we hold them no process adopts the file
+//   3. read it
+//   4. prove its owner gone. The owner of a record had the lock that we have now; the process of a bare PID must be proven
+//      dead. From here it cannot act any more
 //   5. only then compare what the path names with what we hold open
 //   6. rename it to a unique `.removing` name, look once more that it is the same file, unlink it
-//   7. let go of the guard
+//   7. a guard without a token mark has served its purpose: unlink it under its lock, so that a process that opened it
+//      before finds it without its name and begins again
+//   8. let go of the guard
 
 internal import _HoldfastCShims
 
@@ -21,26 +24,28 @@ internal import _HoldfastCShims
 ///
 /// Everything but `removed` left the file as it was.
 public enum StaleCleanup: Hashable, Sendable {
-    /// The process is proven dead, and its lock file is gone.
+    /// Its owner is proven gone, and so is the file.
     case removed(ProcessIdentity)
     /// Somebody holds it, or its process lives.
     case alive(LockHolder)
-    /// A lock file that nobody holds and whose last holder released it. It is kept: it stays for the next.
+    /// A lock file that no process holds, empty or released by its last holder. It is kept: it stays for the next.
     case free
     /// There is no such file, or somebody else removed it meanwhile.
     case absent
-    /// It is not a lock file: a symbolic link, not a regular file, too large, without a PID. Why, as a clause.
+    /// It is not a lock file: a symbolic link, not a regular file, or it holds anything but a record or a PID. Why, as a
+    /// clause.
     case refused(String)
-    /// Nothing proves the process dead, nor alive. Why, as a clause.
+    /// Nothing proves its owner gone, nor alive. Why, as a clause.
     case unknown(String)
 }
 
 extension PIDFile {
-    /// Removes the lock file if its process is proven dead.
+    /// Removes the lock file if its owner is proven gone: if ``LockFile/status()`` says `abandoned`.
     ///
     /// For lock files of any kind: a bare PID, a ``PIDFile``, or a ``LockFile``, whose tokens go on from its companion
-    /// `.NAME.guard`. May be called by many processes at once; one removes, the others find the file absent.
-    /// About 45 system calls if it removes, half of that if not; no flush. The corresponding C function is `renameat2`.
+    /// `.NAME.guard`. A guard that holds no token mark goes with the file. May be called by many processes at once; one
+    /// removes, the others find the file absent. About 55 system calls if it removes, half of that if not; no flush. The
+    /// corresponding C function is `renameat2`.
     ///
     /// - Parameter dryRun: Only look: the outcome is that of a cleanup at this moment, and nothing is changed.
     /// - Returns: What was found and done.
@@ -51,9 +56,9 @@ extension PIDFile {
         // Without a proof of death there is nothing to do, and no reason to make a guard.
         guard case .removed = first, !dryRun else { return first }
         let companion = try LockGuard.acquire(for: file.name, in: file.directory)
+        defer { companion.removeUnlessMarked() }
         let outcome = try examineAndRemove()
         file.sweepLeftovers()
-        _ = consume companion
         return outcome
     }
 
@@ -78,60 +83,69 @@ extension PIDFile {
             guard let status = try directory.status(of: file.name) else { return .absent }
             if status.kind == .symbolicLink { return .refused("is a symbolic link") }
             if status.kind != .regular { return .refused("is not a regular file") }
-            if status.size > LockContents.sizeLimit { return .refused("is too large for a lock file") }
         } catch {
             throw LockError(error, path: file.path, while: "look at it")
         }
-        let opened: Descriptor
+        let opened: OpenLockFile
         do throws(SystemError) {
-            opened = try directory.open(file.name, .read)
+            opened = try openToLock()
         } catch {
             switch error.code {
             case ENOENT: return .absent
             case ELOOP: return .refused("is a symbolic link")
+            case ENODEV: return .refused("is not a regular file")
             default: throw LockError(error, path: file.path, while: "open it")
             }
         }
-        if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened)) }
-        defer { opened.unlock(.flock) }
-        return try body(opened, verdict(LockContents.read(opened)))
+        if try isLockedByAnother(opened) { return .alive(LockHolder.find(opened.descriptor)) }
+        defer {
+            opened.descriptor.unlock(.openFileDescription)
+            opened.descriptor.unlock(.flock)
+        }
+        return try body(opened.descriptor, outcome(of: LockContents.read(opened.descriptor), in: opened.descriptor))
     }
 
-    /// Takes the kernel lock, unless somebody has it, of either family.
-    private func isLockedByAnother(_ opened: borrowing Descriptor) throws(LockError) -> Bool {
+    /// For writing if that is allowed, as an exclusive lock of the record's family may need it.
+    private func openToLock() throws(SystemError) -> OpenLockFile {
         do throws(SystemError) {
-            if try !opened.tryLock(.flock, exclusive: true) { return true }
+            return try OpenLockFile(try file.directory.open(file.name, .readWrite))
+        } catch  where error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) {
+            return try OpenLockFile(try file.directory.open(file.name, .read), isWritable: false)
+        }
+    }
+
+    /// Takes the kernel locks of both families, unless another process has one.
+    ///
+    /// Where only a look is possible at the other family's, because the file may only be read or has no such locks, a look
+    /// it is.
+    private func isLockedByAnother(_ opened: borrowing OpenLockFile) throws(LockError) -> Bool {
+        do throws(SystemError) {
+            if try !opened.descriptor.tryLock(.flock, exclusive: true) { return true }
         } catch {
             throw LockError.cannotLock(error, path: file.path)
         }
-        // Where that cannot be asked there are no such locks.
-        guard (try? file.directory.fileSystem.isRangeLocked(opened.rawValue)) == true else { return false }
-        opened.unlock(.flock)
+        let isFree =
+            opened.isWritable
+            ? (try? opened.descriptor.tryLock(.openFileDescription, exclusive: true)) != false
+            : (try? opened.descriptor.isRangeLocked()) != true
+        if isFree { return false }
+        opened.descriptor.unlock(.flock)
         return true
     }
 
-    /// Steps 3 and 4 for a file that nobody has locked.
-    private func verdict(_ contents: LockContents) -> StaleCleanup {
-        let process: ProcessIdentity
-        var holder: LockHolder
+    /// Steps 3 and 4 for a file that no other process has locked: what `status()` says of it.
+    private func outcome(of contents: LockContents, in opened: borrowing Descriptor) -> StaleCleanup {
         switch contents {
-        case .record(let record):
-            if record.isReleased { return .free }
-            process = record.process
-            holder = LockHolder(pid: process.pid, name: record.label, record: record)
-        case .pid(let pid):
-            process = ProcessIdentity(pid: pid)
-            holder = LockHolder(pid: pid, name: ProcessIdentity.name(of: pid))
-        case .empty: return .refused("is empty")
-        case .damaged: return .refused("holds a record whose checksum is wrong")
+        case .recordAndMore: return .refused(LockContents.more)
         case .unreadable(let reason): return .refused(reason)
+        case .record, .pid, .empty, .damaged: break
         }
-        switch Liveness.of(process, onSharedFileSystem: file.directory.isShared) {
-        case .dead: return .removed(process)
+        switch file.verdict(of: contents, in: opened) {
+        case .absent: return .absent
+        case .free: return .free
+        case .held(let holder): return .alive(holder)
+        case .abandoned(let record): return .removed(record.process)
         case .unknown(let reason): return .unknown(reason)
-        case .alive(let evidence):
-            holder.note = evidence
-            return .alive(holder)
         }
     }
 

@@ -72,8 +72,22 @@ extension ProcessIdentity {
         guard hf_proc_is_ours() else { return nil }
         return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
             guard let start = text.baseAddress, unsafe hf_process_name(pid, start, text.count) == 0 else { return nil }
-            return printable(unsafe String(cString: start))
+            var name = unsafe String(cString: start)
+            // The kernel cuts it off after 15 bytes, in the middle of a character too.
+            if name.last == "\u{FFFD}" { name.removeLast() }
+            return printable(name)
         }
+    }
+
+    /// Whether it is known to be of another PID namespace, in which its PID is another process's than here.
+    package var isOfAnotherNamespace: Bool {
+        guard let pidNamespace, let ours = Self.current.pidNamespace else { return false }
+        return pidNamespace != ours
+    }
+
+    /// For messages: `process 1234`, or `process 2 of another PID namespace`.
+    package var words: String {
+        "process \(pid)\(isOfAnotherNamespace ? " of another PID namespace" : "")"
     }
 }
 

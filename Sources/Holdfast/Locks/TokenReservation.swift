@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The durable high-water mark of a lock's tokens, in the permanent companion `.NAME.guard`.
+// The durable high-water mark of a lock's tokens, in the companion `.NAME.guard`.
 //
 // Invariant: a token below the mark on the device may have been given out; none at or above it has. So the mark is moved
 // up by a block and flushed before the first token of the block is used, and after a power cut tokens go on from the
@@ -20,7 +20,13 @@ package enum TokenReservation {
     package static let blockSize: UInt64 = 1 << 20
     /// `holdfast-tokens 1 <checksum> limit=<20 digits>`, spaces, newline.
     static let slotSize = 128
-    static let slotStride: Int64 = 4096
+    static let secondSlot = 4096
+    /// The length of a guard from its first mark on.
+    ///
+    /// It has it before the mark is written: a power cut then leaves no file that another program's may look like.
+    static let size = secondSlot + slotSize
+    /// What a power cut tears at once.
+    private static let sector = 512
     static let magic = "holdfast-tokens 1 "
     static let checksum = 18..<34
     static let limit = 41..<61
@@ -64,6 +70,7 @@ package enum TokenReservation {
                 let isNew = marks[newest] == nil
                 if !isNew { try companion.file.descriptor.sync(.data) }
                 if !isNew, marks.contains(nil) { try directory.syncEntries() }
+                if isNew { try companion.file.descriptor.truncate(to: Int64(size)) }
                 try move(to: limit, in: isNew ? 0 : 1 - newest, of: companion, isNew ? .full : .data)
                 if isNew { try directory.syncEntries() }
                 return .reserved(first: first, limit: limit)
@@ -94,13 +101,13 @@ package enum TokenReservation {
 
     /// Both copies of the mark, nil for one that was never written or that a power cut tore.
     private static func marks(in companion: borrowing OpenLockFile, path: String) throws(LockError) -> [UInt64?] {
+        let marks: [UInt64?]?
         do throws(SystemError) {
-            let marks = [try mark(in: 0, of: companion), try mark(in: 1, of: companion)]
-            if marks != [nil, nil] { return marks }
-            if try isBlank(companion) { return marks }
+            marks = try unsafe contents(of: companion.descriptor) { bytes in unsafe Self.marks(in: bytes) }
         } catch {
             throw LockError(error, path: path, while: "read it")
         }
+        if let marks { return marks }
         throw LockError(
             .refused,
             path: path,
@@ -108,11 +115,52 @@ package enum TokenReservation {
         )
     }
 
-    private static func mark(in slot: Int, of companion: borrowing OpenLockFile) throws(SystemError) -> UInt64? {
-        try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
-            let count = try unsafe companion.descriptor.readAll(into: bytes, at: Int64(slot) * slotStride)
-            return count == slotSize ? unsafe parse(UnsafeRawBufferPointer(bytes)) : nil
+    /// Whether a guard holds nothing, not even what a power cut left of a mark.
+    static func isUnused(_ file: borrowing Descriptor) throws(SystemError) -> Bool {
+        try unsafe contents(of: file) { bytes in unsafe mayBeNew(bytes) && bytes.allSatisfy { $0 == 0 } }
+    }
+
+    /// Whether there are as many bytes as a guard has before its first mark is on the device.
+    ///
+    /// An earlier version wrote the first mark into a file of that length.
+    private static func mayBeNew(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count <= slotSize || bytes.count == size
+    }
+
+    /// Hands over what a file holds, or as much as shows that it is longer than a guard.
+    private static func contents<Result>(
+        of file: borrowing Descriptor,
+        _ body: (UnsafeRawBufferPointer) -> Result
+    ) throws(SystemError) -> Result {
+        try unsafe withBuffer(size + 1) { buffer throws(SystemError) in
+            let count = try unsafe file.readAll(into: buffer)
+            return unsafe body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
+    }
+
+    /// The marks in the bytes of a guard, nil if they are another program's data.
+    ///
+    /// The whole is looked at. One valid mark proves that the rest is what a power cut may have left of the other copy, in the
+    /// page of that; without one there are at most the sector of the first copy in a file of full length, NULs, and
+    /// what begins as a mark.
+    private static func marks(in bytes: UnsafeRawBufferPointer) -> [UInt64?]? {
+        guard bytes.count <= size else { return nil }
+        func part(_ range: Range<Int>) -> Slice<UnsafeRawBufferPointer> {
+            unsafe bytes[min(range.lowerBound, bytes.count)..<min(range.upperBound, bytes.count)]
+        }
+        let slots = unsafe (part(0..<slotSize), part(secondSlot..<size))
+        let marks = unsafe [parse(slots.0), parse(slots.1)]
+        let isBetweenBlank = unsafe part(slotSize..<secondSlot).allSatisfy { $0 == 0 }
+        if marks[1] != nil || (marks[0] != nil && isBetweenBlank) { return marks }
+        guard unsafe mayBeNew(bytes) else { return nil }
+        func isBlankOrDamaged(_ slot: Slice<UnsafeRawBufferPointer>) -> Bool {
+            unsafe slot.allSatisfy { $0 == 0 } || slot.starts(with: magic.utf8)
+        }
+        if isBetweenBlank, marks[0] == nil, unsafe isBlankOrDamaged(slots.0) && isBlankOrDamaged(slots.1) {
+            return marks
+        }
+        let isTorn = unsafe bytes.count == size && part(sector..<size).allSatisfy { $0 == 0 }
+        return isTorn ? marks : nil
     }
 
     /// Writes a copy of the mark and flushes it.
@@ -136,19 +184,7 @@ package enum TokenReservation {
     private static func blank(_ slot: Int, of companion: borrowing LockGuard) throws(SystemError) {
         try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
             unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
-            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot) * slotStride)
-        }
-    }
-
-    /// Whether a companion without a mark is new, or what a power cut left of a new one, and not somebody's data.
-    ///
-    /// Of a new one it may leave anything, in a file that is as long as the first copy.
-    private static func isBlank(_ companion: borrowing OpenLockFile) throws(SystemError) -> Bool {
-        if try companion.descriptor.status().size == slotSize { return true }
-        return try unsafe withBuffer(slotSize) { bytes throws(SystemError) in
-            let count = try unsafe companion.descriptor.readAll(into: bytes)
-            let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
-            return unsafe start.allSatisfy { $0 == 0 } || start.starts(with: magic.utf8)
+            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot * secondSlot))
         }
     }
 
@@ -158,13 +194,14 @@ package enum TokenReservation {
             unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[limit]).storeColumn(mark, radix: 10)
             let sum = unsafe slotChecksum(UnsafeRawBufferPointer(bytes))
             unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[checksum]).storeColumn(sum, radix: 16)
-            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot) * slotStride)
+            try unsafe companion.file.descriptor.writeAll(UnsafeRawBufferPointer(bytes), at: Int64(slot * secondSlot))
         }
     }
 
-    private static func parse(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+    private static func parse(_ slot: Slice<UnsafeRawBufferPointer>) -> UInt64? {
+        let bytes = unsafe UnsafeRawBufferPointer(rebasing: slot)
         guard
-            unsafe bytes.starts(with: magic.utf8),
+            bytes.count == slotSize, unsafe bytes.starts(with: magic.utf8),
             let sum = unsafe UnsafeRawBufferPointer(rebasing: bytes[checksum]).column(radix: 16),
             unsafe sum == slotChecksum(bytes)
         else { return nil }

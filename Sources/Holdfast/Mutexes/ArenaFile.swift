@@ -154,7 +154,8 @@ extension ArenaFile {
         _ layout: ArenaLayout,
         _ creation: FileCreation = FileCreation()
     ) throws(SystemError) -> Descriptor? {
-        try directory.publish(name, suffix: publishingSuffix, creation) { file throws(SystemError) in
+        try directory.publish(name, suffix: publishingSuffix, creation, isOurs: ArenaLayout.isBegun) {
+            file throws(SystemError) in
             guard try file.tryLock(.flock, exclusive: true) else { return false }
             let header = layout.header(random: .random(in: .min ... .max))
             let chunk = 1 << 16

@@ -87,3 +87,14 @@ package struct ArenaLayout: Hashable, Sendable {
         return sum.value
     }
 }
+
+extension ArenaLayout {
+    /// Whether a file is an arena, or was to become one: it is empty or begins with the magic.
+    static func isBegun(_ file: borrowing Descriptor) -> Bool {
+        let count = magic.utf8.count
+        return unsafe withBuffer(count) { bytes in
+            guard let read = unsafe try? file.readAll(into: bytes) else { return false }
+            return unsafe read == 0 || (read == count && bytes.elementsEqual(magic.utf8))
+        }
+    }
+}

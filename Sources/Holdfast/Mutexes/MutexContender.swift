@@ -112,8 +112,15 @@ struct MutexContender {
     var timedOut: LockError {
         var holder: LockHolder?
         if case .slot(let slot, _) = seen.holder, slot < ArenaLayout.slots {
-            let pid = unsafe mutex.arena.file.slot(slot).pointee.pid.load(ordering: .relaxed)
-            holder = LockHolder(pid: Int32(bitPattern: pid), name: ProcessIdentity.name(of: Int32(bitPattern: pid)))
+            let pid = Int32(bitPattern: unsafe mutex.arena.file.slot(slot).pointee.pid.load(ordering: .relaxed))
+            // The slot does not say in which PID namespace that is. A process here that has the arena open is meant.
+            let isHere =
+                unsafe hf_proc_is_ours() && hf_process_has_open(pid, mutex.arena.file.member.pointee.descriptor) == 1
+            holder = LockHolder(
+                pid: pid,
+                name: isHere ? ProcessIdentity.name(of: pid) : nil,
+                note: isHere ? nil : "as its own PID namespace numbers it"
+            )
         }
         return LockError(.timedOut, path: mutex.arena.path, reason: "the deadline passed", holder: holder)
     }

@@ -77,6 +77,7 @@ final class StateEngine: Sendable {
 
     /// Puts the same state into a file of the other kind; nil if it is of this kind already.
     func convert(to strategy: StateStrategy, _ request: SaveRequest) throws(StateError) -> Commit? {
+        try checkExists(request.operation)
         let same = { (stored: StoredPayload?) throws(StateError) in
             guard let stored else { throw StateError(.notFound, request.operation, path: self.path) }
             return stored.bytes
@@ -153,6 +154,16 @@ final class StateEngine: Sendable {
             }
         }
         throw keepsChanging(request.operation)
+    }
+
+    /// Looks before a lock or an arena is made beside what is not there.
+    private func checkExists(_ operation: StateError.Operation) throws(StateError) {
+        do throws(SystemError) {
+            if try files.directory.status(of: files.names.state) != nil { return }
+        } catch {
+            throw StateError(operation.failure, operation, path: path, cause: error)
+        }
+        throw StateError(.notFound, operation, path: path)
     }
 
     private func keepsChanging(_ operation: StateError.Operation) -> StateError {

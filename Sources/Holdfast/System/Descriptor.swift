@@ -46,6 +46,9 @@ extension Descriptor {
         try retrying { () throws(SystemError) in try fileSystem.status(rawValue) }
     }
 
+    /// Whether it is open on a file without a byte.
+    package var isEmpty: Bool { (try? status())?.size == 0 }
+
     /// fsync(2) or fdatasync(2).
     package borrowing func sync(_ kind: SyncKind) throws(SystemError) {
         try retrying { () throws(SystemError) in try fileSystem.sync(rawValue, kind) }
@@ -69,6 +72,11 @@ extension Descriptor {
     /// the descriptor until its exec.
     package borrowing func unlock(_ kind: LockKind) {
         try? fileSystem.unlock(rawValue, kind)
+    }
+
+    /// fcntl(2) F_OFD_GETLK: whether an OFD or POSIX lock of another description is in the way of an exclusive one.
+    package borrowing func isRangeLocked() throws(SystemError) -> Bool {
+        try retrying { () throws(SystemError) in try fileSystem.isRangeLocked(rawValue) }
     }
 
     /// Reads until both pieces are full or the file ends.

@@ -83,7 +83,8 @@ extension Directory {
                 return try open(name, .readWriteOrCreate(permissions: creation.ordinary))
             }
             // Opened by its name all the same: where one file has two inodes (FUSE), only that one is everybody's.
-            _ = try publish(name, suffix: Self.publishingSuffix, permissions: 0o600, metadata) { _ in true }
+            let suffix = Self.publishingSuffix
+            _ = try publish(name, suffix: suffix, permissions: 0o600, metadata, isOurs: { $0.isEmpty }) { _ in true }
         }
         throw SystemError(call: "openat", code: ENOENT)
     }

@@ -162,7 +162,12 @@ struct LockFileTests {
 
     @Test(
         "Somebody's data is never overwritten",
-        arguments: ["some data\n", String(repeating: "1", count: 5000), "12 13", "notes\nholdfast-lock is a thing\n"]
+        arguments: [
+            "some data\n", String(repeating: "1", count: 5000), "12 13", "notes\nholdfast-lock is a thing\n",
+            "12\nholdfast-lock is a thing\n", "100000000\nC 0 0 0\nH 1 0 0\n", "\(Processes.deadPID)\n\u{0}",
+            String(repeating: "\u{0}", count: 513), String(repeating: " ", count: 513),
+            "\(Processes.deadPID)\n" + String(repeating: "x", count: 3000), "\(Processes.deadPID)\u{2003}\n",
+        ]
     )
     func foreignData(content: String) throws {
         try content.write(toFile: path, atomically: false, encoding: .utf8)
@@ -177,7 +182,10 @@ struct LockFileTests {
 
     @Test(
         "A file that is empty or holds a PID is taken over whole",
-        arguments: ["", "\(Processes.deadPID)\n", "\(Processes.deadPID)\n" + String(repeating: "x", count: 3000)]
+        arguments: [
+            "", "\(Processes.deadPID)\n", "\(Processes.deadPID)\n" + String(repeating: " ", count: 3000),
+            " \r\n\t\(Processes.deadPID)", String(repeating: "\u{0}", count: 512), "\n",
+        ]
     )
     func foreignContent(content: String) throws {
         try content.write(toFile: path, atomically: false, encoding: .utf8)
@@ -191,7 +199,7 @@ struct LockFileTests {
     @Test("The bare PID of a process that lives is respected, and its file left alone")
     func barePID() throws {
         try Processes.withSleeper { pid in
-            let text = "\(pid)\n/var/lib/database\n"
+            let text = "\(pid)\n"
             try text.write(toFile: path, atomically: false, encoding: .utf8)
             try expectBusy(LockFile(path).tryLock())
             try expectBusy(LockFile(path).tryLock(.shared))

@@ -145,7 +145,7 @@ struct LockProcessTests {
         holder.wait()
     }
 
-    @Test("What a process of another PID namespace left is unknown, whatever lives under its PID here, and kept")
+    @Test("What a process of another PID namespace left is abandoned once the kernel has its lock back, and not before")
     func recordOfAnotherNamespace() throws {
         let holdfastctl = CommandLineTool.holdfastctl.command[0]
         let holder = try Child(
@@ -164,7 +164,10 @@ struct LockProcessTests {
         holder.signal(SIGKILL)
         holder.wait()
         try waitForDeath()
-        guard case .unknown = try cleaner.removeIfStale() else { throw Failed("\(try cleaner.removeIfStale())") }
+        guard case .abandoned = try LockFile(path).status() else { throw Failed("\(try LockFile(path).status())") }
+        let verdict = try cleaner.removeIfStale(dryRun: true)
+        guard case .removed(let process) = verdict else { throw Failed("\(verdict)") }
+        #expect(process.words.hasSuffix("of another PID namespace"))
         #expect(FileManager.default.fileExists(atPath: path))
         // The kernel's word is enough to take the lock; the record is reported as that of a holder that died.
         let lock = try require(LockFile(path).tryLock())

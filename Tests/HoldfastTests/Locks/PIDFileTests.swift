@@ -129,7 +129,7 @@ struct PIDFileTests {
     @Test("The bare PID file of another program is taken over when its process is dead", arguments: Ground.allCases)
     func bareDeadPID(ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        try directory.write("service.pid", "\(Processes.deadPID)\n" + String(repeating: "rest\n", count: 300))
+        try directory.write("service.pid", "\(Processes.deadPID)\n" + String(repeating: " \n", count: 300))
         let file = try PIDFile(directory.name("service.pid"), in: directory)
         let lock = try require(file.tryLock())
         let text = try directory.read("service.pid")
