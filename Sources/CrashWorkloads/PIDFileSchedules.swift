@@ -14,6 +14,8 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
     case holdfastOverRecord = "holdfast-over-record"
     /// `PIDFile`, where there is no file before.
     case holdfastOverNothing = "holdfast-over-nothing"
+    /// `PIDFile`, over the record of one of its own that died, where each name has locks of its own.
+    case holdfastByPath = "holdfast-by-path"
     /// Read the PID, rename the file to `.removing`, unlink it.
     case removing
     /// The same, but look once more after the rename, and link the file back if its process lives.
@@ -53,12 +55,13 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
             processes.append(ScheduledProcess("cleaner \(number)") { try clean($0.directory) })
         }
         return try ScheduleExplorer.explore(processes, limit: limit) { fileSystem in
+            fileSystem.knowsFilesByPath = self == .holdfastByPath
             try fileSystem.write("/service.pid", Array("\(Self.deadPID)".utf8))
             // It is there from the first cleanup on.
             if isSound { try fileSystem.write("/.service.pid.guard", []) }
             switch self {
             case .holdfastOverNothing: fileSystem.remove("/service.pid")
-            case .holdfastOverRecord:
+            case .holdfastOverRecord, .holdfastByPath:
                 try fileSystem.write("/service.pid", Self.recordOfTheDead)
             default: break
             }

@@ -11,9 +11,17 @@ internal import _HoldfastCShims
 extension LockFile {
     /// Makes a new PID file: unnamed, with its record, flushed and locked; only then linked to its name.
     ///
-    /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile.
+    /// No reader ever sees it empty, no cleaner ever sees it unlocked. Nil if the name was taken meanwhile, or if the lock on
+    /// the new file may not be one on the file that the name leads to.
+    ///
+    /// A FUSE server that knows its files by their paths gives a linked name an inode object of its own in the kernel, which
+    /// has the same number. A lock on the one says nothing about the other, and no call shows which of the two an open
+    /// file has: that another open of the name finds it locked may be a rival's doing. So on a file system that is not the
+    /// kernel's own the file is published as released, and then taken over as any other: by a lock on a file that was
+    /// opened by the name. A rival that is faster does not find the record of a holder that seems to have died.
     func publish(_ mode: FileLock.Mode, holder: HolderID) throws(LockError) -> FileLock? {
-        let template = recordTemplate()
+        let isNamesOwn = !directory.isShared
+        let template = isNamesOwn ? recordTemplate() : makeTemplate(showsHolder: false)
         do throws(SystemError) {
             let published = try directory.publish(
                 name,
@@ -28,6 +36,11 @@ extension LockFile {
                 return true
             }
             guard let file = published else { return nil }
+            if !isNamesOwn {
+                // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
+                file.unlock(family.kind)
+                return nil
+            }
             return FileLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)
         } catch {
             throw LockError(error, path: path, while: "make it")

@@ -5,7 +5,8 @@
 /// A PID file that is a kernel lock, and that cleans up after processes that died.
 ///
 /// Its first line is the PID alone, so that tools that read PID files read it. Unlike the usual kind it is locked
-/// with flock(2) before it gets its name, so it is never empty, and a process that died, was reused or lives in another
+/// with flock(2) before it gets its name (on a network file system or FUSE right after that), so it is never empty, and a
+/// process that died, was reused or lives in another
 /// PID namespace is never mistaken for another. A bare PID file of somebody else's is respected while its process lives,
 /// and taken over when that is proven dead.
 ///
@@ -52,12 +53,13 @@ public struct PIDFile: Sendable {
 
     /// Makes the PID file, or takes over a dead process's, if that is possible at once.
     ///
-    /// About nine system calls and, for a new file, one flush, without which a power cut might leave an empty file that nobody
-    /// may take over. The lock has no fencing token; its release removes the file. A process that may not remove it any
-    /// more, because it has dropped its privileges, leaves it without a PID, free for the next start.
+    /// About ten system calls, some 25 on a network file system or FUSE, and, for a new file, one flush, without which a power
+    /// cut might leave an empty file that no process may take over. The lock has no fencing token; its release removes the file.
+    /// A process that may not remove it any more, because it has dropped its privileges, leaves it without a PID, free for the
+    /// next start.
     ///
     /// - Returns: The held lock, or who is in the way.
-    /// - Throws: ``LockError``: `.unsupported`, `.refused` (a symbolic link, no regular file, no PID in it),
+    /// - Throws: ``LockError``: `.unsupported`, `.refused` (a symbolic link, no regular file, or it holds anything but a PID),
     ///   `.familyMismatch`, `.compromised` or `.systemFailure`; nothing is held then.
     public func tryLock() throws(LockError) -> FileLock.Attempt {
         try file.tryLock()
