@@ -24,8 +24,8 @@ struct LockRun: ParsableCommand {
             of Go, Rust and Python exclude it and are excluded by it. The lock file stays.
 
             COMMAND finds HOLDFAST_TOKEN in its environment, a number that is larger for every later holder; not with \
-            --shared. SIGTERM, SIGINT, SIGHUP and SIGQUIT that are sent to holdfastctl are passed on to it. If the \
-            previous holder died without releasing the lock, a warning says so.
+            --shared, nor where the lock file may only be read. SIGTERM, SIGINT, SIGHUP and SIGQUIT that are sent to \
+            holdfastctl are passed on to it. If the previous holder died without releasing the lock, a warning says so.
 
             The exit status is that of COMMAND, 128 + n if signal n ended it, 126 if it cannot be run, 127 if it is not \
             found; and 75 if the lock is busy or the time is over, naming the holder. COMMAND is not run then.

@@ -67,7 +67,8 @@ extension LockFile {
         // Each turn after the first needs somebody to have replaced the file within microseconds.
         for _ in 0..<1000 {
             let file: OpenLockFile
-            if let reused = candidate.take(), reused.isWritable || mode == .shared {
+            // Open for reading only, it could not be opened for more; that is enough for flock.
+            if let reused = candidate.take(), reused.isWritable || mode == .shared || family == .flock {
                 file = reused
             } else if let opened = try openForLocking(mode) {
                 file = opened
@@ -76,6 +77,7 @@ extension LockFile {
             } else if let published = try publish(mode, holder: holder) {
                 return .acquired(published)
             } else {
+                // Another process was faster, or the new file is to be taken by its name.
                 continue
             }
             let isLocked = try lock(file.descriptor, family, mode)
@@ -126,6 +128,7 @@ extension LockFile {
         switch (mode, role) {
         case (_, .pidFile): return try adopt(file)
         case (.shared, _): return try ownerAgainstReaders(file.descriptor).map { .keptOut($0) } ?? .granted()
+        case (.exclusive, _) where !file.isWritable: return try takeUnrecorded(file.descriptor)
         case (.exclusive, _): return try takeOver(file.descriptor, mayFlush: mayFlush)
         }
     }
@@ -154,12 +157,33 @@ extension LockFile {
                     try OpenLockFile(try directory.openOrMake(name, creation))
                 }
             }
-            // A reader may be allowed to read the lock file only, and flock(2) is content with that.
-            if mode == .shared, family == .flock, error.isAny(of: EACCES, EROFS) {
-                return try doing("open it") { () throws(SystemError) in
-                    try OpenLockFile(try directory.open(name, .read), isWritable: false)
-                }
-            }
+            if role == .fenced, error.isAny(of: EACCES, EROFS) { return try openToRead(mode, instead: error) }
+            throw LockError(error, path: path, while: "open it")
+        }
+    }
+
+    /// Opens a file that may only be read: flock(2) locks it all the same, shared and, as flock(1) does it, exclusively.
+    private func openToRead(_ mode: FileLock.Mode, instead refusal: SystemError) throws(LockError) -> OpenLockFile {
+        let file: Descriptor
+        do throws(SystemError) {
+            file = try directory.open(name, .read)
+        } catch {
+            throw LockError(refusal, path: path, while: "open it")
+        }
+        if family != .flock, mode == .exclusive {
+            throw LockError(
+                .unsupported,
+                path: path,
+                reason: """
+                    it may only be read here, and an exclusive open-file-description lock takes the right to write; \
+                    flock does not
+                    """,
+                cause: refusal
+            )
+        }
+        do throws(SystemError) {
+            return try OpenLockFile(file, isWritable: false)
+        } catch {
             throw LockError(error, path: path, while: "open it")
         }
     }

@@ -21,6 +21,10 @@ extension LockFile {
     /// but for the first token of a boot and of each further 2²⁰ tokens. The corresponding C function is `flock`, with
     /// `LOCK_NB`.
     ///
+    /// A file that this process may only read (EACCES, EROFS) is locked as flock(1) does it, exclusively too if the family is
+    /// flock: then nothing is written, and the lock has no ``FileLock/token``. Any other file of which the whole is not a lock
+    /// record, a bare PID, or nothing is refused by an exclusive lock, and left as it is.
+    ///
     /// - Parameter mode: Exclusive or shared.
     /// - Returns: The held lock, or who is in the way.
     /// - Throws: ``LockError``: `.unsupported`, `.refused`, `.familyMismatch`, `.compromised` or `.systemFailure`;

@@ -66,6 +66,18 @@ extension LockFile {
         return true
     }
 
+    /// Takes a locked file that this process may only read, as flock(1) does: with nothing written, and so without a token.
+    ///
+    /// Who locks it as we do is excluded. A first user of the other family takes both, so it is too, if it comes later; if
+    /// it was here before, the kernel shows it.
+    func takeUnrecorded(_ file: borrowing Descriptor) throws(LockError) -> LockAdmission {
+        let previous = try previousRecord(in: file, recordTemplate())
+        if let other = try ownerAgainstReaders(file) { return .keptOut(other) }
+        // Where that cannot be asked there are no such locks.
+        if previous.family == nil, (try? file.isRangeLocked()) == true { return .busy }
+        return .granted(abandoned: previous.abandoned)
+    }
+
     /// Who keeps a reader out that has locked the file in the kernel: the living process of a bare PID.
     ///
     /// - Throws: ``LockError`` `.familyMismatch`: writers that lock the file otherwise would not exclude it.

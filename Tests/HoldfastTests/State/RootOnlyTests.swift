@@ -92,6 +92,44 @@ struct RootOnlyTests {
         withExtendedLifetime(mount) {}
     }
 
+    @Test("an owner without a number in a user namespace has a sentence and an exit status of its own")
+    func unmappedOwner() throws {
+        guard isRoot() else { return }
+        let directory = try Directory(path)
+        try directory.state().save([1])
+        let file = try directory.open(directory.name("state"), .readWrite)
+        try directory.fileSystem.setOwner(file.rawValue, owner: 4242, group: 4242)
+        try directory.fileSystem.setPermissions(file.rawValue, 0o644)
+        let save = "echo 2 | \(CommandLineTool.holdfastctl.command[0]) state save \(path)/state 2>&1"
+        guard try Mount.run("unshare", ["--user", "--map-root-user", "true"]) else {
+            print("NOT RUN: \(#function): unshare(1) may not make a user namespace here")
+            return
+        }
+        let saver = try Child("/usr/bin/env", ["unshare", "--user", "--map-root-user", "sh", "-c", save])
+        #expect(saver.wait() == 73)
+        #expect(saver.printed.contains("has no number in this user namespace"), "\(saver.printed)")
+        #expect(try directory.state().load() == [1])
+    }
+
+    @Test("a lock file of a read-only file system can be locked exclusively, and waited for")
+    func readOnlyLockFile() async throws {
+        guard isRoot(), let mount = try Mount(["-t", "tmpfs", "holdfast", path], at: path) else { return }
+        let directory = try Directory(path)
+        try directory.put("a.lock", [])
+        #expect(try Mount.run("mount", ["-o", "remount,ro", path]))
+        let file = try LockFile(directory.name("a.lock"), in: directory)
+        let held = HeldLock(try await file.lock())
+        let waiter = Task { try await file.withLock { lock in lock.token } }
+        try await waitUntil { file.site.waitingCount == 1 }
+        try held.release()
+        #expect(try await waiter.value == nil)
+        let error = #expect(throws: LockError.self) {
+            try LockFile(directory.name("b.lock"), in: directory).lock().release()
+        }
+        #expect(error?.cause?.code == EROFS)
+        withExtendedLifetime(mount) {}
+    }
+
     @Test("a file that is a mount point cannot be replaced, and the save says so (EBUSY)")
     func bindMount() throws {
         let directory = try Directory(path)
