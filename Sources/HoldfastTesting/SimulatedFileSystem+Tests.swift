@@ -143,7 +143,7 @@ extension SimulatedFileSystem {
         _ path: String,
         _ body: (inout SimulatedState, _ name: String, _ directory: UInt64) throws(Failure) -> Void
     ) throws(SystemError) {
-        let components = path.split(separator: "/")
+        let components = path.utf8.split(separator: UInt8(ascii: "/")).map { Substring($0) }
         guard let name = components.last, let name = FileName(String(name)) else {
             throw SystemError(call: "open", code: EINVAL)
         }

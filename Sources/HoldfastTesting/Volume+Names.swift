@@ -10,9 +10,9 @@ extension Volume {
     /// The file of a path, from a directory on.
     func resolve(_ path: String, from start: UInt64, followingLast: Bool) throws(Failure) -> UInt64 {
         if path.isEmpty { throw Failure(ENOENT) }
-        if path.utf8.count >= 4096 { throw Failure(ENAMETOOLONG) }
+        if path.pathLength >= 4096 { throw Failure(ENAMETOOLONG) }
         var pending = Self.components(of: path)
-        var here = path.hasPrefix("/") ? Self.root : start
+        var here = path.utf8.first == UInt8(ascii: "/") ? Self.root : start
         var links = 0
         while let component = pending.popLast() {
             guard case .directory(let entries, let parent) = self[here].content else { throw Failure(ENOTDIR) }
@@ -21,7 +21,7 @@ extension Volume {
                 here = parent
                 continue
             }
-            if component.utf8.count > 255 { throw Failure(ENAMETOOLONG) }
+            if String(component).pathLength > 255 { throw Failure(ENAMETOOLONG) }
             guard let next = entries[EntryName(component)] else { throw Failure(ENOENT) }
             guard case .symbolicLink(let target) = self[next].content, followingLast || !pending.isEmpty else {
                 here = next
@@ -29,7 +29,7 @@ extension Volume {
             }
             links += 1
             if links > 40 { throw Failure(ELOOP) }
-            if target.hasPrefix("/") { here = Self.root }
+            if target.utf8.first == UInt8(ascii: "/") { here = Self.root }
             pending += Self.components(of: target)
         }
         return here
@@ -37,7 +37,7 @@ extension Volume {
 
     /// The components, last first.
     private static func components(of path: String) -> [Substring] {
-        path.split(separator: "/").reversed()
+        path.utf8.split(separator: UInt8(ascii: "/")).map { Substring($0) }.reversed()
     }
 
     /// The file of one name in a directory, nil if there is none.

@@ -78,7 +78,7 @@ public struct LockError: Error, Hashable, Sendable {
 extension LockError: CustomStringConvertible {
     /// One sentence: to what, what and why not, who holds it.
     public var description: String {
-        var text = "lock file '\(path)': \(reason)"
+        var text = "lock file \(quoted(path)): \(reason)"
         if let cause {
             text += ": \(cause)"
             // A caller that quotes the sentence ends it.

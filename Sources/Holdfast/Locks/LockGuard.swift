@@ -77,7 +77,7 @@ package struct LockGuard: ~Copyable {
                 throw LockError.cannotLock(error, path: path)
             }
             var holder = LockHolder.find(file.descriptor)
-            holder.note = "the holder of its guard '\(path)'"
+            holder.note = "the holder of its guard \(quoted(path))"
             return .busy(holder)
         }
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")

@@ -174,7 +174,8 @@ extension LockRecord {
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard let summary = unsafe LockRecordSummary(bytes) else { return nil }
         let text = unsafe String(decoding: bytes[summary.line2..<LockRecordLayout.size], as: UTF8.self)
-        guard let labelStart = text.firstRange(of: " label=") else { return nil }
+        // By bytes: a label may begin with a combining mark, which would make one character with the sign before it.
+        guard let labelStart = text.utf8.firstRange(of: " label=".utf8) else { return nil }
         var fields: [Substring: Substring] = [:]
         for field in text[..<labelStart.lowerBound].split(separator: " ") {
             let parts = field.split(separator: "=", maxSplits: 1)
@@ -187,10 +188,10 @@ extension LockRecord {
         process.timeNamespace = fields["timens"].flatMap { UInt64($0) }
         process.startTime = fields["start"].flatMap { UInt64($0) }
         process.pidfdInode = fields["pidfd"].flatMap { UInt64($0) }
-        var label = text[labelStart.upperBound...]
+        var label = text[labelStart.upperBound...].unicodeScalars
         while label.last == " " || label.last == "\n" { label.removeLast() }
         self.process = process
-        self.label = printable(label)
+        self.label = printable(String(label))
         token = summary.token == 0 ? nil : FencingToken(summary.token)
         acquiredMilliseconds = summary.acquiredMilliseconds
         isReleased = summary.isReleased

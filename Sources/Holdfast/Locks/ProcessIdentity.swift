@@ -92,13 +92,8 @@ extension ProcessIdentity {
 }
 
 /// A text that somebody else chose, for messages: nothing in it moves a terminal's cursor or begins a line.
-func printable(_ text: some StringProtocol) -> String {
+func printable(_ text: String) -> String {
     var shown = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator: shown.append("?")
-        default: shown.append(scalar)
-        }
-    }
+    for scalar in text.unicodeScalars { shown.append(scalar.isHarmless ? scalar : "?") }
     return String(shown)
 }

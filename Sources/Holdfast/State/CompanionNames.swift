@@ -51,7 +51,9 @@ struct CompanionNames: Hashable, Sendable {
     ///
     /// `.NAME.previous` is a state and may be opened as one.
     private static func isTakenForCompanion(_ name: FileName) -> Bool {
-        let parts = name.description.split(separator: ".", omittingEmptySubsequences: false)
+        // By scalars: to Swift's strings a dot before a combining mark is another character.
+        let scalars = name.description.unicodeScalars
+        let parts = scalars.split(separator: ".", omittingEmptySubsequences: false).map { String($0) }
         guard parts.count >= 3, parts[0].isEmpty else { return false }
         if ["lock", "guard", "arena"].contains(parts[parts.count - 1]) { return true }
         let owner = FileName(parts[1..<(parts.count - 2)].joined(separator: "."))

@@ -17,7 +17,7 @@ extension ReplaceEngine {
                 .notFound,
                 request.operation,
                 path: path,
-                detail: "there is no previous copy, \(previousPath)"
+                detail: "there is no previous copy, \(shown(previousPath))"
             )
         }
         let previous = try read(opened, request.operation)

@@ -5,7 +5,7 @@
 extension StateError: CustomStringConvertible {
     /// For example `Saving /srv/a/state failed: fsync: Input/output error (5). The old state stands. …`.
     public var description: String {
-        let head = "\(operation.rawValue.capitalizedFirst) \(path) failed: \(reason)."
+        let head = "\(operation.rawValue.capitalizedFirst) \(shown(path)) failed: \(reason)."
         return [head, truth, advice].compactMap { $0 }.joined(separator: " ")
     }
 

@@ -56,13 +56,14 @@ public final class Directory: Sendable {
         on fileSystem: any FileSystem
     ) throws(SystemError) {
         let path = try Self.checked(path)
-        let start = path.hasPrefix("/") ? "/" : "."
+        let start = path.utf8.first == UInt8(ascii: "/") ? "/" : "."
         var level = Descriptor(
             fileSystem,
             owning: try retrying { () throws(SystemError) in try fileSystem.openDirectory(path: start) }
         )
-        for component in path.split(separator: "/") where component != "." {
-            level = try Self.openOrMake(String(component), in: level, permissions: permissions)
+        // By bytes: to Swift's strings a slash before a combining mark is another character.
+        for component in path.utf8.split(separator: UInt8(ascii: "/")) where !component.elementsEqual(".".utf8) {
+            level = try Self.openOrMake(String(Substring(component)), in: level, permissions: permissions)
         }
         self.init(fileSystem, taking: level, path: path)
     }
@@ -116,7 +117,7 @@ extension Directory {
     package func path(of name: FileName) -> String {
         switch path {
         case ".": "\(name)"
-        case _ where path.hasSuffix("/"): "\(path)\(name)"
+        case _ where path.utf8.last == UInt8(ascii: "/"): "\(path)\(name)"
         default: "\(path)/\(name)"
         }
     }
@@ -125,8 +126,8 @@ extension Directory {
     ///
     /// - Throws: ``SystemError``; EINVAL if the last component is not a ``FileName``.
     package static func resolve(_ path: String) throws(SystemError) -> (Directory, FileName) {
-        let slash = path.lastIndex(of: "/")
-        let last = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let last = slash.map { String(path[path.utf8.index(after: $0)...]) } ?? path
         guard let name = FileName(last) else { throw SystemError(call: "open", code: EINVAL) }
         let parent: String =
             switch slash {

@@ -7,7 +7,7 @@ internal import _HoldfastCShims
 
 /// The name of a file within its directory: one component, which cannot lead anywhere else.
 ///
-/// 1 to 255 bytes of UTF-8, without `/` and NUL, and neither `.` nor `..`.
+/// 1 to 255 bytes, without `/` and NUL, and neither `.` nor `..`. Most names are UTF-8; those of ``init(bytes:)`` need not be.
 public struct FileName: Hashable, Sendable, CustomStringConvertible {
     /// The longest name in bytes.
     ///
@@ -15,17 +15,40 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible {
     public static let maximumLength = 255
 
     /// The name as it stands in the directory.
+    ///
+    /// A byte that is not UTF-8 stands in it as one scalar of U+10FF80…U+10FFFF; ``bytes`` has it as it is.
     public let description: String
 
     /// Makes a name, or nil if the string is not one component.
+    ///
+    /// A scalar of U+10FF80…U+10FFFF is taken for the byte 0x80…0xFF, as ``description`` has it.
     public init?(_ name: String) {
-        let bytes = name.utf8
-        guard
-            !name.isEmpty, bytes.count <= Self.maximumLength, name != ".", name != "..",
-            !bytes.contains(UInt8(ascii: "/")), !bytes.contains(0)
-        else { return nil }
-        description = name
+        if name.hasRawBytes {
+            guard let same = Self(bytes: name.pathBytes) else { return nil }
+            self = same
+        } else {
+            guard Self.isComponent(name.utf8) else { return nil }
+            self.init(text: name)
+        }
     }
+
+    /// Makes a name of any bytes, UTF-8 or not, or nil if they are not one component.
+    public init?(bytes: [UInt8]) {
+        guard Self.isComponent(bytes) else { return nil }
+        self.init(text: String(pathBytes: bytes))
+    }
+
+    private init(text: String) {
+        description = text
+    }
+
+    private static func isComponent(_ bytes: some Collection<UInt8>) -> Bool {
+        !bytes.isEmpty && bytes.count <= maximumLength && !bytes.elementsEqual(".".utf8)
+            && !bytes.elementsEqual("..".utf8) && !bytes.contains(UInt8(ascii: "/")) && !bytes.contains(0)
+    }
+
+    /// The name's bytes, as the file system has them.
+    public var bytes: [UInt8] { description.pathBytes }
 
     /// A hidden companion of this name, `.NAME.suffix`, or nil if that would be too long.
     package func companion(_ suffix: String) -> FileName? {

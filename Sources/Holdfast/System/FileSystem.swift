@@ -91,7 +91,7 @@ package protocol FileSystem: Sendable {
     func unlink(_ name: String, in directory: Int32) throws(SystemError)
     /// mkdirat(2).
     func makeDirectory(_ name: String, in directory: Int32, permissions: UInt32) throws(SystemError)
-    /// readdir(3) to the end, without "." and "..".
+    /// readdir(3) to the end, without "." and "..". A byte that is not UTF-8 stands in a name as in ``FileName``.
     func names(in directory: Int32) throws(SystemError) -> [String]
     /// fchown(2).
     func setOwner(_ descriptor: Int32, owner: UInt32, group: UInt32) throws(SystemError)

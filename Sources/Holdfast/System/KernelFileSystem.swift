@@ -170,7 +170,8 @@ package struct KernelFileSystem: FileSystem {
                 unsafe hf_list(
                     directory,
                     { context, name in
-                        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
+                        let bytes = unsafe UnsafeRawBufferPointer(start: name, count: strlen(name))
+                        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(pathBytes: bytes))
                     },
                     names
                 )

@@ -215,7 +215,7 @@ struct ReplacementTests {
         let directory = try SimulatedFileSystem().directory()
         let refused = [
             String(repeating: "n", count: 234), ".state.0123456789abcdef.tmp", ".a.b.0123456789abcdef.tmp",
-            ".state.lock",
+            ".state.lock", ".\u{301}state.lock", ".\u{301}state.0123456789abcdef.tmp",
         ]
         for name in refused {
             let error = try stateError("\(name)") { _ = try directory.state(name) }

@@ -67,6 +67,33 @@ struct DirectoryTests {
         #expect(Array(try directory.read("\u{E9}").utf8) == Array("\u{E9}".utf8))
     }
 
+    /// Linux takes any bytes; a file whose name is not UTF-8 is listed by a name that leads to it.
+    @Test(arguments: Ground.allCases)
+    func listsNamesOfAnyBytes(_ ground: Ground) throws {
+        let directory = try ground.makeDirectory()
+        var names: [[UInt8]] = [[0x61, 0xff], [0xc3, 0x28], Array("\u{10FFFF}".utf8)]
+        names.append([UInt8](repeating: 0xff, count: 255))
+        for bytes in names { try directory.write(try #require(FileName(bytes: bytes)).description, "\(bytes)") }
+        #expect(Set(try directory.names().compactMap { FileName($0)?.bytes }) == Set(names))
+        for name in try directory.names() {
+            #expect(try directory.read(name) == "\(try #require(FileName(name)).bytes)")
+            try directory.unlink(try #require(FileName(name)))
+        }
+        #expect(try directory.names() == [])
+    }
+
+    /// To Swift's strings a slash before a combining mark is another character.
+    @Test(arguments: Ground.allCases)
+    func splitsPathsAtBytes(_ ground: Ground) throws {
+        let parent = try ground.makeDirectory()
+        _ = try Directory(makingPath: "\(parent.path)/a/\u{301}b", on: parent.fileSystem)
+        #expect(try parent.names() == ["a"])
+        #expect(try Directory("\(parent.path)/a", on: parent.fileSystem).names() == ["\u{301}b"])
+        if ground == .kernel {
+            #expect(try Directory.resolve("\(parent.path)/a/\u{301}b").1 == FileName("\u{301}b"))
+        }
+    }
+
     @Test(arguments: Ground.allCases)
     func makesTheLevelsThatAreMissing(_ ground: Ground) throws {
         let parent = try ground.makeDirectory()

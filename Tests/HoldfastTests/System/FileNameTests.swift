@@ -23,6 +23,27 @@ struct FileNameTests {
         #expect(Array(name.description.utf8) == Array(text.utf8))
     }
 
+    @Test(arguments: [
+        [0x61, 0xff], [0xc3], [0xed, 0xa0, 0x80], [0xc0, 0xaf], Array("\u{10FF80}".utf8), [0xe9, 0x41],
+    ])
+    func bytesThatAreNotTextStayWhatTheyAre(_ bytes: [UInt8]) throws {
+        let name = try #require(FileName(bytes: bytes))
+        #expect(name.bytes == bytes)
+        #expect(FileName(name.description) == name)
+        #expect(name.companion("lock")?.bytes == Array(".".utf8) + bytes + Array(".lock".utf8))
+        #expect(FileName(bytes: bytes + [0]) == nil)
+        #expect(FileName(bytes: bytes + Array("/a".utf8)) == nil)
+    }
+
+    @Test
+    func bytesMakeTheSameNameAsTheirText() throws {
+        #expect(FileName(bytes: Array("\u{E9}".utf8)) == FileName("\u{E9}"))
+        // Two stand-ins of bytes that are a character together: one file, one name.
+        #expect(FileName("\u{10FFC3}\u{10FFA9}") == FileName("\u{E9}"))
+        #expect(FileName(bytes: [UInt8](repeating: 0xff, count: 255))?.bytes.count == 255)
+        #expect(FileName(bytes: [UInt8](repeating: 0xff, count: 256)) == nil)
+    }
+
     /// 255 is a limit of bytes, not of characters.
     @Test
     func companionsKeepTheLimit() throws {
