@@ -45,7 +45,7 @@ let package = Package(
         .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims"]),
         .target(name: "_HoldfastFloors", path: "Sources/_HoldfastFloors"),
         .target(name: "_HoldfastStressShims", path: "Sources/_HoldfastStressShims"),
-        .target(name: "ToolProcesses", dependencies: ["Holdfast"]),
+        .target(name: "ToolProcesses", dependencies: ["Holdfast", "_HoldfastCShims"]),
         .target(
             name: "HoldfastBench",
             dependencies: ["Holdfast", "ToolProcesses", "_HoldfastCShims", "_HoldfastFloors"]

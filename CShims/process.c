@@ -10,12 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #else
+#include <crt_externs.h>
 #include <sys/sysctl.h>
 #endif
 
@@ -32,6 +35,117 @@ uint64_t hf_wall_clock_milliseconds(void) {
 int hf_process_exists(pid_t pid) {
     return kill(pid, 0);
 }
+
+void hf_end_by_signal(int number) {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+#ifdef __linux__
+    /* A core_pattern that is a program ignores the limit. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    kill(getpid(), number);
+}
+
+#ifdef __linux__
+
+int hf_wait_for_signal(const sigset_t *set, int seconds, struct hf_signal *found) {
+    siginfo_t information;
+    struct timespec time = {seconds, 0};
+    int number = sigtimedwait(set, &information, seconds < 0 ? NULL : &time);
+    if (number < 0) {
+        return -1;
+    }
+    *found = (struct hf_signal){
+        .number = number,
+        .is_from_kernel = information.si_code == SI_KERNEL,
+        .is_from_process = information.si_code <= 0,
+        .has_value = information.si_code == SI_QUEUE,
+    };
+    /* A timer has other fields in the place of the sender. */
+    if (information.si_code == SI_USER || information.si_code == SI_QUEUE || information.si_code == SI_TKILL) {
+        found->sender = information.si_pid;
+        found->value = information.si_value.sival_ptr;
+    }
+    return number;
+}
+
+int hf_queue_signal(pid_t pid, int number, void *value) {
+    return sigqueue(pid, number, (union sigval){.sival_ptr = value});
+}
+
+#else
+
+int hf_wait_for_signal(const sigset_t *set, int seconds, struct hf_signal *found) {
+    sigset_t pending;
+    sigpending(&pending);
+    bool is_there = false;
+    for (int number = 1; number < NSIG; number++) {
+        is_there = is_there || (sigismember(set, number) == 1 && sigismember(&pending, number) == 1);
+    }
+    if (seconds == 0 && !is_there) {
+        errno = EAGAIN;
+        return -1;
+    }
+    *found = (struct hf_signal){.is_from_process = true};
+    errno = sigwait(set, &found->number);
+    if (errno != 0) {
+        return -1;
+    }
+    found->is_from_process = found->number != SIGCHLD;
+    return found->number;
+}
+
+int hf_queue_signal(pid_t pid, int number, void *value) {
+    (void)value;
+    return kill(pid, number);
+}
+
+#endif
+
+#ifdef __linux__
+
+static int argument_count;
+static char **arguments;
+
+#ifdef __GLIBC__
+static void keep_arguments(int count, char **vector, char **environment) {
+    (void)environment;
+    argument_count = count;
+    arguments = vector;
+}
+__attribute__((section(".init_array"), used)) static void (*keeper)(int, char **, char **) = keep_arguments;
+#else
+/* Before anything can have moved the environment: count, arguments, a null pointer, environment. */
+__attribute__((constructor)) static void keep_arguments(void) {
+    extern char **environ;
+    char **end = environ - 1;
+    uintptr_t count = 0;
+    while ((uintptr_t)end[-1 - (intptr_t)count] != count) {
+        count++;
+    }
+    argument_count = (int)count;
+    arguments = end - count;
+}
+#endif
+
+char **hf_arguments(int *count) {
+    *count = argument_count;
+    return arguments;
+}
+
+#else
+
+char **hf_arguments(int *count) {
+    *count = *_NSGetArgc();
+    return *_NSGetArgv();
+}
+
+#endif
 
 #ifdef __linux__
 

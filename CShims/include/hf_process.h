@@ -7,6 +7,7 @@
 
 #include "hf_probe.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
@@ -52,6 +53,31 @@ int hf_pidfd_open(pid_t pid);
 int hf_pidfd_inode(int pidfd, uint64_t *inode);
 /* 1 if every thread of the process has ended, reaped or not; 0 if it runs. */
 int hf_pidfd_has_exited(int pidfd);
+
+/* The arguments of this process as bytes, ended by a null pointer, and how many there are. Swift's CommandLine repairs
+   what is not UTF-8, and needs /proc on Linux. glibc hands them to a constructor. Other C libraries for Linux do not: there
+   they are found below the environment, where the kernel puts them (never run). */
+char *_Nullable *_Nonnull hf_arguments(int *count);
+
+/* A signal, with what siginfo_t says of it under names that differ between C libraries. */
+struct hf_signal {
+    int number;
+    bool is_from_kernel;  /* SI_KERNEL: a terminal or a timer; false where there is no such code */
+    bool is_from_process; /* SI_USER, SI_QUEUE, SI_TKILL */
+    bool has_value;       /* sigqueue(3) sent `value` with it */
+    pid_t sender;         /* 0 if unknown, or in another PID namespace */
+    void *_Nullable value;
+};
+
+/* sigwaitinfo(2), or sigtimedwait(2) if `seconds` is not negative: the number, or -1 with EAGAIN or EINTR. Darwin has
+   neither: sigwait(2), which waits forever. */
+int hf_wait_for_signal(const sigset_t *set, int seconds, struct hf_signal *found);
+/* sigqueue(3), or kill(2) where there is none. */
+int hf_queue_signal(pid_t pid, int number, void *_Nullable value);
+
+/* Has this process die of a signal as if nothing had been set up for it, and without a core file of its own: the
+   command under a lock has left its own. Returns if the signal does not end this process, as for PID 1. */
+void hf_end_by_signal(int signal);
 
 #pragma clang assume_nonnull end
 #endif

@@ -49,7 +49,7 @@ public final class BenchGround: Sendable {
     }
 
     private func endAtSignal() {
-        let signal = SignalSet.termination.wait().signal
+        let signal = SignalSet.termination.wait().number
         isEnding.store(true, ordering: .sequentiallyConsistent)
         // They would end by themselves, but not without wondering aloud where their files have gone.
         peers.withLock { peers in for pid in peers { kill(pid, SIGKILL) } }

@@ -10,6 +10,7 @@ internal import Musl
 internal import Darwin
 #endif
 internal import Synchronization
+internal import _HoldfastCShims
 
 /// A set of signals.
 package struct SignalSet: Sendable {
@@ -26,8 +27,30 @@ package struct SignalSet: Sendable {
     package static let termination = SignalSet(endings)
 
     /// Has them end this process at once, whatever was set up for them before: Swift's runtime takes SIGQUIT for a crash.
+    ///
+    /// The kernel keeps from PID 1 what it does not handle, so there a handler ends it.
     package static func restoreTermination() {
-        for number in endings { signal(number, SIG_DFL) }
+        let isFirst = getpid() == 1
+        for number in endings {
+            if isFirst { signal(number) { _exit(128 + $0) } } else { signal(number, SIG_DFL) }
+        }
+    }
+
+    /// Every signal that can be blocked.
+    package static let all: SignalSet = {
+        var set = SignalSet([])
+        unsafe sigfillset(&set.raw)
+        return set
+    }()
+
+    /// Those that end a process that waits for a lock, but for those that we were started to ignore or to block.
+    ///
+    /// What is not here is kept for the command that will run.
+    package static func endingsOfAWait(_ blockedAtStart: SignalSet) -> SignalSet {
+        let crashes = [SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS]
+        let timers = [SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU]
+        let others = (crashes + timers).filter { !isIgnored($0) }
+        return SignalSet((endings + others).filter { !blockedAtStart.contains($0) })
     }
 
     /// The signals that killed before ``makeErrors(_:)``, as they shall again in a program that we start.
@@ -63,6 +86,17 @@ package struct SignalSet: Sendable {
         return before
     }
 
+    /// Unblocks these.
+    func unblock() {
+        var set = raw
+        unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
+    package func contains(_ signal: Int32) -> Bool {
+        var set = raw
+        return unsafe sigismember(&set, signal) == 1
+    }
+
     /// Has these blocked and no others.
     package func restore() {
         var set = raw
@@ -76,36 +110,83 @@ package struct SignalSet: Sendable {
     }
 
     /// Waits for one of these, which must be blocked.
-    ///
-    /// - Returns: The signal, and whether a process sent it: a terminal's goes to every process in the foreground anyway.
-    package func wait() -> (signal: Int32, isFromProcess: Bool) {
-        var set = raw
-        #if canImport(Darwin)
-        var signal: Int32 = 0
-        unsafe sigwait(&set, &signal)
-        return (signal, true)
-        #else
+    package func wait() -> Signal {
         while true {
-            var info = unsafe siginfo_t()
-            let signal = unsafe sigwaitinfo(&set, &info)
-            // SI_USER, SI_QUEUE and SI_TKILL are not positive; SI_KERNEL is.
-            if signal > 0 { return (signal, unsafe info.si_code <= 0) }
+            if let signal = wait(forSeconds: nil) { return signal }
         }
-        #endif
+    }
+
+    /// Takes one of these signals, which must be blocked, when it comes, for so many seconds at most.
+    ///
+    /// - Parameter seconds: 0 does not wait; nil waits forever, as Darwin does with any.
+    /// - Returns: The signal, or nil if the time is over, or this process was stopped meanwhile.
+    package func wait(forSeconds seconds: Int?) -> Signal? {
+        var set = raw
+        var found = unsafe hf_signal()
+        return unsafe hf_wait_for_signal(&set, Int32(seconds ?? -1), &found) > 0 ? unsafe Signal(found) : nil
     }
 }
 
-extension ChildProcess {
-    /// Waits for the end of this process, and passes on what signals are sent to us meanwhile.
+/// A signal that this process was sent.
+package struct Signal: Sendable {
+    package let number: Int32
+    /// Whether a terminal sent it, to every process of its foreground group.
     ///
-    /// - Parameter signals: Those to pass on; they and SIGCHLD must have been blocked before the process was started.
-    /// - Returns: How it ended.
-    package func wait(passingOn signals: SignalSet) -> End {
-        let awaited = signals.union([SIGCHLD])
-        while true {
-            if let end = poll() { return end }
-            let (signal, isFromProcess) = awaited.wait()
-            if signal != SIGCHLD && isFromProcess { send(signal) }
+    /// What a process sends to the whole group looks as if it were for us alone.
+    package let isFromTerminal: Bool
+    /// Whether a process sent it, and not the kernel.
+    package let isFromProcess: Bool
+    /// Whether this process sent it to itself, also by writing to a pipe without a reader.
+    package let isOwn: Bool
+    /// The address or number that sigqueue(3) sent with it.
+    private let value: Int?
+
+    init(_ found: hf_signal) {
+        number = unsafe found.number
+        isFromProcess = unsafe found.is_from_process
+        isOwn = unsafe found.is_from_process && found.sender == getpid()
+        value = unsafe found.has_value ? Int(bitPattern: found.value) : nil
+        switch number {
+        case SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH: isFromTerminal = unsafe found.is_from_kernel
+        // When a terminal hangs up, the leader of its session is told alone; then, when that ends, the group.
+        case SIGHUP, SIGCONT: isFromTerminal = unsafe found.is_from_kernel && getsid(0) != getpid()
+        default: isFromTerminal = false
         }
+    }
+
+    /// Whether it stops a process of which it is not caught.
+    package var stops: Bool { [SIGTSTP, SIGTTIN, SIGTTOU].contains(number) }
+
+    /// Sends it on.
+    package func send(to pid: Int32) {
+        if let value {
+            _ = unsafe hf_queue_signal(pid, number, UnsafeMutableRawPointer(bitPattern: value))
+        } else {
+            _ = kill(pid, number)
+        }
+    }
+
+    /// Stops this process as the signal would, until it is continued; the signal must be blocked.
+    ///
+    /// In a group that no shell looks after the kernel lets the process go on.
+    package func stopThisProcess() {
+        let only = SignalSet([number])
+        _ = kill(getpid(), number)
+        only.unblock()
+        _ = only.block()
+    }
+
+    /// Ends this process by a signal, without a core file; returns if it does not end it, as PID 1.
+    package static func endThisProcess(by number: Int32) { hf_end_by_signal(number) }
+
+    /// Whether a process that dies of it has done what it must not.
+    package static func isCrash(_ number: Int32) -> Bool {
+        [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ].contains(number)
+    }
+
+    /// For example `signal 11 (Segmentation fault)`.
+    package static func description(_ number: Int32) -> String {
+        let name = unsafe strsignal(number).map { unsafe String(cString: $0) }
+        return "signal \(number)" + (name.map { " (\($0))" } ?? "")
     }
 }

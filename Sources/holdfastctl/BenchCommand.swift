@@ -36,12 +36,25 @@ struct BenchCommand: ParsableCommand {
 
     @OptionGroup var json: JSONOption
 
+    func validate() throws {
+        // Its floors in C are given paths as Swift has them.
+        if directory.hasRawBytes { throw ValidationError("bench takes a path that is UTF-8") }
+    }
+
     func run() throws {
+        #if os(Linux)
+        guard (try? Directory("/proc/self")) != nil else {
+            throw CommandFailure(.unavailable, "bench needs /proc, where it finds this program and the kernel's counts")
+        }
+        #endif
         let ground: BenchGround
         do throws(SystemError) {
             ground = try BenchGround(in: directory) { diagnose("warning: \($0)") }
         } catch {
-            throw CommandFailure(ExitStatus(error, .writing), "cannot make a directory in '\(directory)': \(error)")
+            throw CommandFailure(
+                ExitStatus(error, .writing),
+                "cannot make a directory in \(quoted(directory)): \(error)"
+            )
         }
         defer { ground.remove() }
         do {

@@ -58,8 +58,7 @@ func missingCommand(_ group: String) -> CommandFailure {
     }
 
     private static func run() -> Int32 {
-        var command: any ParsableCommand
-        let arguments = CommandLine.arguments.dropFirst()
+        let arguments = ProcessArguments.all
         if arguments.first == BenchPeer.command {
             do {
                 try BenchPeer.run(Array(arguments.dropFirst()))
@@ -68,25 +67,35 @@ func missingCommand(_ group: String) -> CommandFailure {
                 return report(CommandFailure(error, .writing))
             }
         }
+        // Signals that come while the arguments are read are, it may turn out, for a command under a lock.
+        let before = SignalSet.all.block()
+        var command: any ParsableCommand
         do {
-            try Arguments.check()
-            command = try Holdfastctl.parseAsRoot()
-        } catch let failure as CommandFailure {
-            return report(failure)
+            try Arguments.check(arguments)
+            command = try Holdfastctl.parseAsRoot(arguments)
         } catch {
-            return reportUsage(error)
+            before.restore()
+            return report(error)
         }
         do {
-            try command.run()
+            if let lockRun = command as? LockRun {
+                try lockRun.run(before)
+            } else {
+                before.restore()
+                try command.run()
+            }
             return 0
-        } catch let status as ExitCode {
-            return status.rawValue
-        } catch let failure as CommandFailure {
-            return report(failure)
-        } catch  where error is LockError || error is StateError || error is SystemError {
-            return report(CommandFailure(error, .writing))
         } catch {
-            return reportUsage(error)
+            return report(error)
+        }
+    }
+
+    private static func report(_ error: any Error) -> Int32 {
+        switch error {
+        case let status as ExitCode: status.rawValue
+        case let failure as CommandFailure: report(failure)
+        case is LockError, is StateError, is SystemError: report(CommandFailure(error, .writing))
+        default: reportUsage(error)
         }
     }
 
@@ -100,7 +109,7 @@ func missingCommand(_ group: String) -> CommandFailure {
         let message = Holdfastctl.fullMessage(for: error)
         if Holdfastctl.exitCode(for: error).isSuccess {
             do throws(CommandFailure) {
-                try Output.line(message)
+                try Output.help(message)
                 return 0
             } catch {
                 return report(error)

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From the paths of `lock clean` to lock files, without ever following a symbolic link at the end of a path.
+// From the paths of `lock status` and `lock clean` to lock files, without ever following a symbolic link at the end of a
+// path.
 
 internal import Holdfast
 internal import _HoldfastCShims
 
 enum LockFiles {
-    /// One file to clean.
+    /// One lock file.
     struct Entry {
         let directory: Directory
         let name: FileName
-        /// As it is printed.
         let path: String
+        /// Whether it was found in a directory, and not named by the caller.
+        var isListed = false
     }
 
-    /// The file itself, or the files `*.lock` of a directory, in order; nil if the path leads nowhere.
+    /// The file itself, or the files `*.lock` and `*.pid` of a directory, in order; nil if the path leads nowhere.
     static func at(_ path: String) throws(CommandFailure) -> [Entry]? {
         let path = withoutTrailingSlashes(path)
         do throws(SystemError) {
             // Neither can be a symbolic link, and neither is a name within a directory.
-            if [".", "..", "/"].contains(path) || path.hasSuffix("/.") || path.hasSuffix("/..") {
+            if isDirectoryByName(path) {
                 return try entries(of: Directory(path))
             }
             let (directory, name) = try Directory.resolve(path)
@@ -29,14 +31,29 @@ enum LockFiles {
             return try entries(of: open(name, in: directory, path: path))
         } catch {
             if error.code == ENOENT { return nil }
-            throw CommandFailure(ExitStatus(error, .reading), "cannot look at '\(path)': \(error)")
+            throw CommandFailure(ExitStatus(error, .reading), "cannot look at \(quoted(path)): \(error)")
         }
     }
 
     private static func entries(of directory: Directory) throws(SystemError) -> [Entry] {
-        try directory.names().filter { $0.hasSuffix(".lock") && !$0.hasPrefix(".") }.sorted().compactMap { name in
-            FileName(name).map { Entry(directory: directory, name: $0, path: directory.path(of: $0)) }
-        }
+        try directory.names().filter(isLockFile).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            .compactMap { name in
+                FileName(name).map {
+                    Entry(directory: directory, name: $0, path: directory.path(of: $0), isListed: true)
+                }
+            }
+    }
+
+    /// By bytes: to Swift's strings a dot before a combining mark is another character.
+    private static func isLockFile(_ name: String) -> Bool {
+        name.utf8.first != UInt8(ascii: ".")
+            && [".lock", ".pid"].contains { name.utf8.suffix($0.utf8.count).elementsEqual($0.utf8) }
+    }
+
+    private static func isDirectoryByName(_ path: String) -> Bool {
+        let last = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).last
+        guard path != "/", let last else { return true }
+        return last.elementsEqual(".".utf8) || last.elementsEqual("..".utf8)
     }
 
     private static func open(_ name: FileName, in parent: Directory, path: String) throws(SystemError) -> Directory {
@@ -48,8 +65,8 @@ enum LockFiles {
     }
 
     private static func withoutTrailingSlashes(_ path: String) -> String {
-        var path = path[...]
-        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-        return String(path)
+        var bytes = path.utf8[...]
+        while bytes.count > 1, bytes.last == UInt8(ascii: "/") { bytes.removeLast() }
+        return String(Substring(bytes))
     }
 }

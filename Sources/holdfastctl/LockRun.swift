@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `lock run`: a command under a lock. The command shares the lock's open file description, so the lock is held as long as
-// either of the two processes lives: neither can be lost without the kernel knowing.
+// `lock run`: a command under a lock. Unless it is told otherwise the command shares the lock's open file description, so
+// the lock is held as long as either of the two processes lives: neither can be lost without the kernel knowing.
+//
+// All signals are blocked from the beginning, and each is taken where it is known what it means: while the lock is waited
+// for it ends the wait or is kept; from the grant on it is the command's.
 
 internal import ArgumentParser
 internal import Holdfast
@@ -18,24 +21,41 @@ struct LockRun: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Run a command while holding a lock.",
+        usage: """
+            holdfastctl lock run [--shared] [--timeout SECONDS | --no-wait]
+                [--conflict-exit-code N] [--close] [--verbose]
+                [--permissions MODE] [--group NAME] PATH -- COMMAND [ARG…]
+            """,
         discussion: """
             Takes the lock, making the file if there is none, runs COMMAND and waits for it. It inherits the lock's \
-            descriptor as with flock(1), so the lock is held as long as either process lives; flock(1) and the file locks \
-            of Go, Rust and Python exclude it and are excluded by it. The lock file stays.
+            descriptor as with flock(1), so the lock is held as long as either process lives, or a daemon that COMMAND \
+            started; with --close, until COMMAND ends. flock(1) and the file locks of Go, Rust and Python exclude it and \
+            are excluded by it. The lock file stays.
 
-            COMMAND finds HOLDFAST_TOKEN in its environment, a number that is larger for every later holder; not with \
-            --shared, nor where the lock file may only be read. SIGTERM, SIGINT, SIGHUP and SIGQUIT that are sent to \
-            holdfastctl are passed on to it. If the previous holder died without releasing the lock, a warning says so.
+            COMMAND is looked for along PATH; a script without #! is run by /bin/sh. It finds HOLDFAST_TOKEN in its \
+            environment, a number that is larger for every later holder; not with --shared, nor where the lock file may \
+            only be read. If the previous holder died without releasing the lock, a warning says so.
 
-            The exit status is that of COMMAND, 128 + n if signal n ended it, 126 if it cannot be run, 127 if it is not \
-            found; and 75 if the lock is busy or the time is over, naming the holder. COMMAND is not run then.
+            Signals: every signal that is sent to holdfastctl is passed on to COMMAND, but for SIGKILL and SIGSTOP. What \
+            a terminal sends to its foreground processes reaches COMMAND once. What a process sends to the whole group \
+            (kill -- -PGID) cannot be told apart and reaches it twice; under systemd set KillMode=mixed. SIGTSTP stops \
+            both, SIGCONT continues both. While holdfastctl waits for the lock, SIGTERM, SIGINT, SIGHUP, SIGQUIT, \
+            SIGALRM and the like end it; SIGUSR1, SIGUSR2 and real-time signals are kept for COMMAND. If a signal ends \
+            COMMAND, holdfastctl dies of the same signal, without a core file, and a line says so if it was a crash. As \
+            PID 1 of a container it exits with 128 + n instead, and reaps orphans while COMMAND runs.
+
+            The exit status is that of COMMAND, 128 + n (as a shell shows it) if signal n ended it, 126 if it cannot be \
+            run, 127 if it is not found; and 75, or what --conflict-exit-code says, if the lock is busy or the time is \
+            over, naming the holder. COMMAND is not run then.
 
             Examples:
               holdfastctl lock run /run/lock/backup.lock -- backup.sh --full
               holdfastctl lock run --no-wait nightly.lock -- make nightly
-              holdfastctl lock run --permissions 660 --group backup nightly.lock -- make nightly
-              holdfastctl lock run --timeout 2.5 state.lock -- \\
-                  sh -c 'holdfastctl state save --token "$HOLDFAST_TOKEN" state < new'
+              holdfastctl lock run --no-wait -E 0 poll.lock -- poll.sh
+              holdfastctl lock run --permissions 660 --group adm n.lock -- make
+              holdfastctl lock run --close start.lock -- start-daemon
+              holdfastctl lock run --timeout 2.5 state.lock -- sh -c \\
+                  'holdfastctl state save --token "$HOLDFAST_TOKEN" state < new'
             """
     )
 
@@ -48,8 +68,23 @@ struct LockRun: ParsableCommand {
     @Option(help: ArgumentHelp("Give up after so many seconds; 0 tries once.", valueName: "seconds"))
     var timeout: Double?
 
-    @Flag(name: .customLong("no-wait"), help: "Give up at once if somebody else holds the lock.")
+    @Flag(name: .customLong("no-wait"), help: "Give up at once if the lock is busy.")
     var doesNotWait = false
+
+    @Option(
+        name: [.customShort("E"), .long],
+        help: ArgumentHelp("Exit with this if the lock is busy or the time is over.", valueName: "n")
+    )
+    var conflictExitCode: UInt8?
+
+    @Flag(name: .customLong("close"), help: "Do not let the command inherit the lock's descriptor.")
+    var closes = false
+
+    @Flag(
+        name: .customLong("verbose"),
+        help: "Say who holds the lock after a second, as on a terminal, and when it is taken."
+    )
+    var isVerbose = false
 
     @OptionGroup var access: AccessOptions
 
@@ -60,70 +95,92 @@ struct LockRun: ParsableCommand {
         try Arguments.checkNamesFile(path)
         if command.isEmpty { throw ValidationError("Give a command after '--'") }
         if doesNotWait && timeout != nil { throw ValidationError("Give either --timeout or --no-wait") }
-        if let timeout, !(timeout >= 0 && timeout.isFinite) {
-            throw ValidationError("--timeout takes a number of seconds, 0 or more")
-        }
+        try Arguments.checkTimeout(timeout)
     }
 
-    func run() throws {
-        var lock = try attempting(.writing) { try acquire() }
+    /// Runs the command and exits as it did.
+    ///
+    /// - Parameter mask: The signals that were blocked at the start of this process, as they will be for the command; by
+    ///   now all are.
+    /// - Throws: `ExitCode` with the status to exit with, or why the lock was not taken.
+    func run(_ mask: SignalSet) throws {
+        let start = ContinuousClock.now
+        var lock = try acquire(mask)
         if let record = lock.abandoned {
             diagnose(
                 """
-                warning: the previous holder of '\(path)', \(record.summary), ended without releasing it; what the lock \
-                protects may be half changed
+                warning: the previous holder of \(quoted(path)), \(record.summary), ended without releasing it; what the \
+                lock protects may be half changed
                 """
             )
         }
+        if isVerbose {
+            let token = lock.token.map { ", token \($0)" } ?? ""
+            diagnose("\(shown(path)) is locked after \(start.secondsToNow)\(token); running \(quoted(command[0]))")
+        }
         setTokenVariable(lock.token)
 
-        // From here on a signal that should end us is the command's.
-        let before = SignalSet.termination.union([SIGCHLD]).block()
         // Inherited as ignored, it would have the kernel throw the command's status away.
         signal(SIGCHLD, SIG_DFL)
+        // The last moment at which a signal is known to be older than the command.
+        var early: [Signal] = []
+        while let signal = SignalSet.all.wait(forSeconds: 0) { early.append(signal) }
         let child: ChildProcess
         do throws(SystemError) {
             child = try unsafe ChildProcess.start(
-                Arguments.last(command.count),
-                mask: before,
-                inherited: lock.inheritableDescriptor()
+                ProcessArguments.last(command.count),
+                mask: mask,
+                inherited: closes ? nil : lock.inheritableDescriptor()
             )
         } catch {
-            diagnose("cannot run '\(command[0])': \(error)")
+            diagnose("cannot run \(quoted(command[0])): \(error)")
             throw ExitCode(error.code == ENOENT ? 127 : 126)
         }
-        let end = child.wait(passingOn: .termination)
+        child.receive(early)
+        let end = child.waitPassingSignalsOn()
         do throws(LockError) {
             try lock.release()
         } catch {
             diagnose("warning: \(error)")
         }
+        if case .signalled(let number, let dumpedCore) = end {
+            if Signal.isCrash(number) {
+                let core = dumpedCore ? "; it dumped core" : ""
+                diagnose("\(quoted(command[0])), process \(child.pid), crashed: \(Signal.description(number))\(core)")
+            }
+            Signal.endThisProcess(by: number)
+        }
         throw ExitCode(end.status)
     }
 
-    private func acquire() throws(LockError) -> FileLock {
+    private func acquire(_ mask: SignalSet) throws -> FileLock {
+        do {
+            return try lock(mask)
+        } catch {
+            let failure = CommandFailure(error, .writing)
+            guard failure.status == .busy, let conflictExitCode else { throw error }
+            diagnose(failure.message)
+            throw ExitCode(Int32(conflictExitCode))
+        }
+    }
+
+    private func lock(_ mask: SignalSet) throws -> FileLock {
+        let deadline = Arguments.deadline(timeout)
         let file = try LockFile(path, label: label, permissions: access.permissions, group: access.group)
         let mode: FileLock.Mode = isShared ? .shared : .exclusive
-        if doesNotWait {
-            switch try file.tryLock(mode) {
-            case .acquired(let lock): return lock
-            case .busy(let holder):
-                throw LockError(.busy, path: file.path, reason: "is busy", holder: holder)
-            }
+        if let deadline, deadline <= .now { return try file.lock(mode, deadline: deadline) }
+        switch try file.tryLock(mode) {
+        case .acquired(let lock): return lock
+        case .busy(let holder):
+            if doesNotWait { throw LockError(.busy, path: file.path, reason: "is busy", holder: holder) }
         }
-        return try file.lock(mode, deadline: deadline)
+        return try LockWait(file, mode, deadline).finish(endings: .endingsOfAWait(mask), saysSo: isVerbose)
     }
 
     /// What other processes call the holder: a name that tells an operator more than ours.
     private var label: String {
-        let program = command[0].split(separator: "/").last ?? "?"
-        return "holdfastctl lock run \(program)"
-    }
-
-    private var deadline: ContinuousClock.Instant? {
-        // A thousand years and more is for ever, and more than a Duration can hold must not be made into one.
-        guard let timeout, timeout < 3e10 else { return nil }
-        return .now + .seconds(timeout)
+        let program = command[0].utf8.split(separator: UInt8(ascii: "/")).last.map { String(Substring($0)) }
+        return "holdfastctl lock run \(legible(program ?? "?"))"
     }
 
     /// Another lock's token, inherited from a command that we run under, must not pass for this one's.
@@ -133,5 +190,13 @@ struct LockRun: ParsableCommand {
         } else {
             unsafe unsetenv("HOLDFAST_TOKEN")
         }
+    }
+}
+
+extension ContinuousClock.Instant {
+    /// The time since then, for example `2.3 s`.
+    fileprivate var secondsToNow: String {
+        let tenths = (ContinuousClock.now - self) / Duration.milliseconds(100)
+        return "\(Int(tenths) / 10).\(Int(tenths) % 10) s"
     }
 }

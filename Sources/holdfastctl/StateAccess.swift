@@ -36,14 +36,21 @@ enum StateAccess {
         schema given: UInt32?,
         ifGeneration expected: Generation?,
         fence: FencingToken?,
-        durability: Durability
+        durability: Durability,
+        deadline: ContinuousClock.Instant?
     ) throws(StateError) -> (commit: Commit, schema: UInt32) {
         var failures = 0
         while true {
             let schema = given ?? storedSchema(path, options)
             do throws(StateError) {
                 let file = try StateFile<[UInt8]>(path: path, schema: schema, options: options)
-                let commit = try file.save(payload, ifGeneration: expected, fence: fence, durability: durability)
+                let commit = try file.save(
+                    payload,
+                    ifGeneration: expected,
+                    fence: fence,
+                    durability: durability,
+                    deadline: deadline
+                )
                 return (commit, schema)
             } catch {
                 failures += 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The `state` commands: `load` and `verify` here, `save` and `convert` in StateSave.swift. They work on bytes, so any schema is as good
-// as another; what a schema means is the business of the program whose state it is.
+// The `state` commands: `load` and `verify` here, the others in StateSave.swift and StateConvert.swift. They work on
+// bytes, so any schema is as good as another; what a schema means is the business of the program whose state it is.
 
 internal import ArgumentParser
 internal import Holdfast
@@ -9,15 +9,16 @@ internal import Holdfast
 struct StateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "state",
-        abstract: "Save, load, verify and convert durable state.",
+        abstract: "Save, load, verify, convert and restore durable state.",
         discussion: """
             Examples:
               holdfastctl state save settings < settings.json
               holdfastctl state load settings > settings.json
               holdfastctl state verify /var/lib/service/*.state
               holdfastctl state convert settings --strategy two-slot
+              holdfastctl state restore settings
             """,
-        subcommands: [StateSave.self, StateLoad.self, StateVerify.self, StateConvert.self]
+        subcommands: [StateSave.self, StateLoad.self, StateVerify.self, StateConvert.self, StateRestore.self]
     )
 
     func run() throws {
@@ -33,7 +34,8 @@ struct StateLoad: ParsableCommand {
             The payload goes to standard output byte for byte, and nothing of it unless the whole of it is what was \
             saved. Exit status: 65 corrupt, 66 no such file or not readable, 77 not a file of this version's making.
 
-            JSON keys, instead of the payload: path, generation, schema, length, strategy, token, durability (null: \
+            JSON keys, instead of the payload: path, pathBytes (the bytes in hexadecimal of a path that is not UTF-8, else \
+            null), generation, schema, length, strategy, token, durability (null: \
             a file does not tell), directorySyncError, reason (why the other slot of a two-slot file was not taken, if \
             it is damaged).
 
@@ -59,7 +61,7 @@ struct StateLoad: ParsableCommand {
         } else {
             if let rejected = report.rejected {
                 diagnose(
-                    "warning: '\(path)': this is generation \(report.generation), from the sound slot: \(rejected)"
+                    "warning: \(quoted(path)): this is generation \(report.generation), from the sound slot: \(rejected)"
                 )
             }
             try StandardStreams.write(payload)
@@ -76,7 +78,7 @@ struct StateVerify: ParsableCommand {
             readable because of an I/O error (of a two-slot file, if only one slot is, too), 77 a newer format or not a regular file, 66 no such file or not readable, \
             0 all sound.
 
-            JSON keys: path, generation, schema, length, strategy, token, durability (null), directorySyncError (null), \
+            JSON keys: path, pathBytes, generation, schema, length, strategy, token, durability (null), directorySyncError (null), \
             reason (null, or what is wrong).
 
             Examples:
@@ -152,7 +154,8 @@ struct StateLine {
 
     var json: [String: JSONValue] {
         [
-            "path": .text(path),
+            "path": .path(path),
+            "pathBytes": .bytes(of: path),
             "generation": .count(generation?.value),
             "schema": .count(schema.map { UInt64($0) }),
             "length": .count(length.map { UInt64($0) }),
@@ -176,8 +179,10 @@ struct StateLine {
     }
 
     var text: String {
-        guard let generation, let schema, let length, let strategy else { return "\(path): \(reason ?? "unknown")" }
-        var text = "\(path): generation \(generation), schema \(schema), \(length) bytes, \(strategy)"
+        guard let generation, let schema, let length, let strategy else {
+            return "\(shown(path)): \(reason ?? "unknown")"
+        }
+        var text = "\(shown(path)): generation \(generation), schema \(schema), \(length) bytes, \(strategy)"
         if let token { text += ", token \(token)" }
         if let durability { text += ", \(DurabilityArgument(durability).rawValue)" }
         if let reason { text += "; the other slot was rejected: \(reason)" }

@@ -9,9 +9,17 @@ struct StateSave: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "save",
         abstract: "Replace a state by what is on standard input.",
+        usage: """
+            holdfastctl state save [--allow-empty] [--adopt-empty]
+                [--keep-previous] [--permissions MODE] [--group NAME]
+                [--timeout SECONDS] [--strategy replace|two-slot]
+                [--capacity BYTES] [--schema N] [--if-generation N] [--token N]
+                [--durability power-loss|process-crash] [--json] PATH
+            """,
         discussion: """
-            Reads standard input to its end, up to 256 MiB, and then replaces the state at once: whoever loads it sees \
-            the old one or the new one, whole. When it exits with 0 the new state is in place, and with power-loss, the \
+            Reads standard input to its end, up to 256 MiB, and then replaces the state at once: a reader sees the old \
+            one or the new one, whole. An empty standard input is refused, because a producer that failed leaves it so, \
+            unless --allow-empty is given. When it exits with 0 the new state is in place, and with power-loss, the \
             default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
             all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
             stands, with two exceptions: 74 and a message that begins with the path and "is saved", when only the result \
@@ -19,22 +27,27 @@ struct StateSave: ParsableCommand {
             not known.
 
             With two-slot the file is written in place, with one flush, and may be a mount point itself. A file of the \
-            other strategy is converted, whose generation, schema and token go on.
+            other strategy is converted, whose generation, schema and token go on. With --keep-previous the old state \
+            is kept as .NAME.previous, from which 'state restore' brings it back; with two-slot the other slot has it \
+            in any case.
 
             An empty file, as touch(1) makes it for a mount, becomes a state with --adopt-empty, unless there is a \
             previous copy of it; a mount point needs --strategy two-slot as well.
 
-            Exit status: 77 if the state has another generation than --if-generation says, a later token than --token, \
+            Exit status: 65 if standard input is empty; 75 if another writer holds the state's lock until --timeout; 77 \
+            if the state has another generation than --if-generation says, a later token than --token, \
             or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
             cannot be made, 74 if writing it failed.
 
-            JSON keys: path, generation, schema, length, strategy, token, durability, directorySyncError, reason.
+            JSON keys: path, pathBytes, generation, schema, length, strategy, token, durability, directorySyncError, \
+            reason.
 
             Examples:
               echo '{"port": 8080}' | holdfastctl state save settings
               holdfastctl state save --if-generation 0 settings < first.json
-              holdfastctl state save --strategy two-slot --capacity 65536 counters < counters.json
-              holdfastctl state save --token "$HOLDFAST_TOKEN" --json settings < new.json
+              holdfastctl state save --keep-previous --timeout 5 settings < new.json
+              holdfastctl state save --strategy two-slot --capacity 65536 n < n.json
+              holdfastctl state save --token "$HOLDFAST_TOKEN" settings < new.json
             """
     )
 
@@ -56,6 +69,15 @@ struct StateSave: ParsableCommand {
     @Option(help: ArgumentHelp("Save only if the state has no later fencing token than this.", valueName: "n"))
     var token: UInt64?
 
+    @Flag(name: .customLong("allow-empty"), help: "Save a payload of no bytes, too.")
+    var allowsEmpty = false
+
+    @Flag(name: .customLong("keep-previous"), help: "Keep the old state for 'state restore'.")
+    var keepsPrevious = false
+
+    @Option(help: ArgumentHelp("Give up after so many seconds; 0 tries once.", valueName: "seconds"))
+    var timeout: Double?
+
     @Option(help: "What the saved state survives.")
     var durability: DurabilityArgument = .powerLoss
 
@@ -72,11 +94,21 @@ struct StateSave: ParsableCommand {
         if let capacity, !(0...StateOptions.defaultMaximumLength).contains(capacity) {
             throw ValidationError("--capacity takes a number up to \(StateOptions.defaultMaximumLength)")
         }
-        if token == 0 { throw ValidationError("--token takes a number of 1 or more, as locks give out") }
+        try Arguments.checkToken(token)
+        try Arguments.checkTimeout(timeout)
     }
 
     func run() throws {
         let payload = try StandardStreams.readAll(limit: StateOptions.defaultMaximumLength)
+        if payload.isEmpty && !allowsEmpty {
+            throw CommandFailure(
+                .corrupt,
+                """
+                saving \(shown(path)): standard input is empty; the old state stands; --allow-empty saves such a payload \
+                all the same
+                """
+            )
+        }
         let (commit, savedSchema) = try attempting(.writing) {
             try StateAccess.save(
                 payload,
@@ -84,6 +116,7 @@ struct StateSave: ParsableCommand {
                 options: StateOptions(
                     strategy: strategy?.strategy ?? .asFound,
                     capacity: capacity,
+                    keepsPrevious: keepsPrevious,
                     adoptsEmpty: adoptsEmpty,
                     permissions: access.permissions,
                     group: access.group
@@ -91,65 +124,17 @@ struct StateSave: ParsableCommand {
                 schema: schema,
                 ifGeneration: ifGeneration.map { Generation($0) },
                 fence: token.map { FencingToken($0) },
-                durability: durability.durability
+                durability: durability.durability,
+                deadline: Arguments.deadline(timeout)
             )
         }
         if let error = commit.directorySyncError {
-            diagnose("warning: '\(path)' is saved, but a power cut may bring back the old state: \(error)")
+            diagnose("warning: \(quoted(path)) is saved, but a power cut may bring back the old state: \(error)")
         }
         try StateLine(path, commit, schema: savedSchema).print(
             json,
-            otherwise: "'\(path)' is saved, as generation \(commit.generation)"
+            otherwise: "\(quoted(path)) is saved, as generation \(commit.generation)"
         )
-    }
-}
-
-struct StateConvert: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "convert",
-        abstract: "Keep the same state by another strategy from now on.",
-        discussion: """
-            The payload, the generation, the schema and the token stay; a crash leaves the old file or the new one. A \
-            file that is kept so already is verified and left alone.
-
-            Exit status: 65 if the present file is corrupt, 66 if there is none, 73 if the new one cannot be made, 74 if \
-            writing it failed; the old file then stands.
-
-            JSON keys: path, generation, schema, length, strategy, token, durability, directorySyncError, reason.
-
-            Examples:
-              holdfastctl state convert counters --strategy two-slot
-              holdfastctl state convert counters --strategy replace
-            """
-    )
-
-    @Argument(help: "The state file.")
-    var path: String
-
-    @Option(help: "How the state is kept from now on.")
-    var strategy: StrategyArgument
-
-    @OptionGroup var access: AccessOptions
-
-    @OptionGroup var json: JSONOption
-
-    func validate() throws {
-        try Arguments.checkNamesFile(path)
-    }
-
-    func run() throws {
-        let (commit, report) = try attempting(.writing) {
-            let options = StateOptions(permissions: access.permissions, group: access.group)
-            let file = try StateFile<[UInt8]>(path: path, options: options)
-            return (try file.convert(to: strategy.strategy), try file.verify())
-        }
-        var line = StateLine(path, report)
-        line.durability = commit?.durability
-        if let error = commit?.directorySyncError {
-            line.directorySyncError = error
-            diagnose("warning: '\(path)' is converted, but a power cut may bring back the old file: \(error)")
-        }
-        try line.print(json, otherwise: "'\(path)' is kept by \(report.strategy) now")
     }
 }
 

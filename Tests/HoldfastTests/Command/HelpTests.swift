@@ -7,10 +7,12 @@ import Testing
 struct HelpTests {
     private let tool = CommandLineTool.holdfastctl
 
-    @Test(arguments: [
+    private static let commands = [
         [], ["lock"], ["lock", "run"], ["lock", "status"], ["lock", "clean"], ["state"], ["state", "save"],
-        ["state", "load"], ["state", "verify"], ["bench"],
-    ])
+        ["state", "load"], ["state", "verify"], ["state", "convert"], ["state", "restore"], ["bench"],
+    ]
+
+    @Test(arguments: commands)
     func everyCommandShowsExamples(command: [String]) async throws {
         let outcome = try await tool.start(command + ["--help"]).outcome()
         #expect(outcome.status == 0)
@@ -19,6 +21,14 @@ struct HelpTests {
         #expect(examples.contains("  holdfastctl ") || examples.contains("| holdfastctl "))
         #expect(examples.contains((["holdfastctl"] + command).joined(separator: " ")))
         #expect(!outcome.output.contains("bench-peer"))
+        for line in outcome.output.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+
+        // What is copied from there must be whole: not wrapped.
+        let wide = try await tool.start(command + ["--help"], environment: ["COLUMNS": "500"]).outcome()
+        #expect(
+            wide.output.components(separatedBy: "Examples:\n").last?.components(separatedBy: "\n\n").first
+                == examples.components(separatedBy: "\n\n").first
+        )
     }
 
     @Test func tellsItsVersion() async throws {

@@ -30,7 +30,7 @@ struct LockLookTests {
         let held = try await tool.run("lock", "status", "--json", path)
         #expect(held.status == 0)
         let object = try held.object()
-        #expect(Set(object.keys) == ["path", "state", "pid", "reason"])
+        #expect(Set(object.keys) == ["path", "pathBytes", "state", "pid", "label", "since", "token", "reason"])
         #expect(object["path"] as? String == path)
         #expect(object["state"] as? String == "held")
         #expect(object["pid"] as? Int32 == holder.process.pid)
@@ -65,28 +65,31 @@ struct LockLookTests {
         try write("alive.lock", "\(getpid())\n")
         try write("other.lock", "not a lock file\n")
         try write("dead.pid", "\(dead)\n")
+        try write("dead.text", "\(dead)\n")
         try write(".hidden.lock", "\(dead)\n")
-        try FileManager.default.createSymbolicLink(atPath: "\(directory)/link.lock", withDestinationPath: "dead.pid")
+        try FileManager.default.createSymbolicLink(atPath: "\(directory)/link.lock", withDestinationPath: "dead.text")
         let holder = try await Holder("\(directory)/held.lock")
         #expect(try await tool.run("lock", "run", "\(directory)/free.lock", "--", "true").status == 0)
 
         let outcome = try await tool.run("lock", "clean", "--json", directory, "\(directory)/absent.lock")
         #expect(outcome.status == 77)
         let objects = try outcome.objects()
-        #expect(objects.allSatisfy { Set($0.keys) == ["path", "outcome", "pid", "reason"] })
+        #expect(objects.allSatisfy { Set($0.keys) == ["path", "pathBytes", "outcome", "pid", "reason"] })
         let found = objects.map { object in
             let path = object["path"] as? String ?? ""
             return "\(path.dropFirst(directory.count + 1)) \(object["outcome"] ?? "")"
         }
         #expect(
             found == [
-                "alive.lock alive", "dead.lock removed", "free.lock free", "held.lock alive", "link.lock refused",
+                "alive.lock alive", "dead.lock removed", "dead.pid removed", "free.lock free", "held.lock alive",
+                "link.lock refused",
                 "other.lock refused", "absent.lock absent",
             ]
         )
         #expect(objects.first { $0["outcome"] as? String == "removed" }?["pid"] as? Int32 == dead)
         for (name, isKept) in [
-            ("dead.lock", false), ("alive.lock", true), ("other.lock", true), ("dead.pid", true),
+            ("dead.lock", false), ("alive.lock", true), ("other.lock", true), ("dead.pid", false),
+            ("dead.text", true),
             (".hidden.lock", true), ("link.lock", true), ("held.lock", true), ("free.lock", true),
         ] {
             let attributes = try? FileManager.default.attributesOfItem(atPath: "\(directory)/\(name)")

@@ -163,14 +163,4 @@ struct LockRunTests {
         let outcome = try await CommandLineTool.named("sh").run("-c", script, tool.command[0], path)
         #expect(outcome.outputBytes == [0xff])
     }
-
-    @Test func refusesAPathOfBytesThatAreNoText() async throws {
-        let script = #""$0" lock run "$1$(printf '\377')" -- true"#
-        let outcome = try await CommandLineTool.named("sh").run("-c", script, tool.command[0], path)
-        #expect(outcome.status == 64)
-        #expect(
-            try FileManager.default.contentsOfDirectory(atPath: TemporaryDirectory.current)
-                .allSatisfy { $0.hasPrefix(".run-") }
-        )
-    }
 }

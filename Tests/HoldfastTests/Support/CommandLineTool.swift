@@ -41,6 +41,19 @@ struct CommandLineTool: Sendable {
         #endif
     }
 
+    /// The same in namespaces of its own, or nil after a note if that is not permitted.
+    ///
+    /// - Parameter options: Of unshare(1).
+    /// - Returns: The tool that runs there.
+    func unshared(_ options: String...) -> CommandLineTool? {
+        let prefix = ["/usr/bin/env", "unshare"] + options
+        guard (try? Child(prefix[0], Array(prefix.dropFirst()) + ["true"]))?.wait() == 0 else {
+            print("NOT RUN: unshare(1) may not do \(options.joined(separator: " ")) here")
+            return nil
+        }
+        return CommandLineTool(command: prefix + command)
+    }
+
     /// Where a standard stream leads.
     enum Stream: Sendable {
         case closed
@@ -58,6 +71,9 @@ struct CommandLineTool: Sendable {
     struct Outcome: Sendable {
         /// As a shell gives it: 128 + n for signal n.
         let status: Int32
+        /// The signal that ended it, if one did.
+        let endingSignal: Int32?
+        let hasDumpedCore: Bool
         let outputBytes: [UInt8]
         let error: String
 

@@ -12,6 +12,8 @@ final class RunningTool {
     let pid: pid_t
     private let files: (output: String, error: String)
     private var status: Int32?
+    /// What waitpid(2) stored.
+    private var raw: Int32 = 0
 
     init(
         _ command: [String],
@@ -46,7 +48,6 @@ final class RunningTool {
     /// Whether it has ended.
     func hasEnded() -> Bool {
         if status != nil { return true }
-        var raw: Int32 = 0
         guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return false }
         status = raw & 0x7f == 0 ? (raw >> 8) & 0xff : 128 + (raw & 0x7f)
         return true
@@ -57,6 +58,8 @@ final class RunningTool {
         try await eventually("process \(pid) ends") { hasEnded() }
         return CommandLineTool.Outcome(
             status: status ?? -1,
+            endingSignal: raw & 0x7f == 0 ? nil : raw & 0x7f,
+            hasDumpedCore: raw & 0x80 != 0,
             outputBytes: Array((try? Data(contentsOf: URL(filePath: files.output))) ?? Data()),
             error: (try? String(contentsOfFile: files.error, encoding: .utf8)) ?? ""
         )
