@@ -15,6 +15,17 @@ struct LockOptionTests {
         try text.write(toFile: "\(directory)/\(name)", atomically: false, encoding: .utf8)
     }
 
+    /// Has another process write it: a child that a test starts meanwhile would have a copy of this one's descriptor, and
+    /// what is open for writing cannot be run (ETXTBSY).
+    private func writeProgram(_ name: String, _ lines: String...) async throws {
+        let script = #"cd "$0" && printf '%s\n' "$@" > "$NAME" && chmod 755 "$NAME""#
+        let write = try CommandLineTool.named("sh").start(
+            ["-c", script, directory] + lines,
+            environment: ["NAME": name]
+        )
+        try #require(try await write.outcome().status == 0)
+    }
+
     // MARK: run
 
     @Test func doesNotGiveTheLockToADaemonOfTheCommand() async throws {
@@ -74,8 +85,7 @@ struct LockOptionTests {
     }
 
     @Test func runsAScriptWithoutAnInterpreterLine() async throws {
-        try write("script", "echo \"ran $1\"\nexit 4\n")
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: "\(directory)/script")
+        try await writeProgram("script", #"echo "ran $1""#, "exit 4")
         let byPath = try await tool.run("lock", "run", path, "--", "\(directory)/script", "a b")
         #expect(byPath.output == "ran a b\n")
         #expect(byPath.status == 4)
@@ -86,11 +96,10 @@ struct LockOptionTests {
     }
 
     @Test func looksForTheCommandAlongTheWholePath() async throws {
-        try write("there", "#!/bin/sh\nexit 5\n")
+        try await writeProgram("there", "#!/bin/sh", "exit 5")
         try FileManager.default.createDirectory(atPath: "\(directory)/first", withIntermediateDirectories: false)
         try write("first/there", "not executable\n")
         try write("first/forbidden", "not executable\n")
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: "\(directory)/there")
         let environment = ["PATH": "\(directory)/none:\(path)/x:\(directory)/first:\(directory)"]
         func status(_ command: String) async throws -> Int32 {
             try await tool.run("lock", "run", path, "--", command, environment: environment).status
