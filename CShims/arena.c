@@ -69,14 +69,16 @@ struct hf_member *hf_member_make(int descriptor) {
         errno = handlers_error;
         return NULL;
     }
-    struct stat status;
-    struct hf_member *member = fstat(descriptor, &status) == 0 ? calloc(1, sizeof *member) : NULL;
+    struct hf_member *member = calloc(1, sizeof *member);
     if (member == NULL) {
         return NULL;
     }
     member->descriptor = descriptor;
-    member->device = status.st_dev;
-    member->inode = status.st_ino;
+    struct stat status;
+    if (fstat(descriptor, &status) == 0) {
+        member->device = status.st_dev;
+        member->inode = status.st_ino;
+    }
     member->next = members;
     if (members != NULL) {
         members->previous = member;

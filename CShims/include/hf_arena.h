@@ -28,8 +28,7 @@ struct hf_member {
 /* While one thread has this, another one's fork(2) waits: for the moment between open(2) and hf_member_make. */
 void hf_members_hold(void);
 void hf_members_let_go(void);
-/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM, or as fstat(2) leaves it. To be called between
-   the two above. */
+/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
 struct hf_member *_Nullable hf_member_make(int descriptor);
 /* From now on it may acquire and release. */
 void hf_member_begin(struct hf_member *member, uint32_t word);

@@ -18,6 +18,8 @@ enum ExitStatus: Int32, CaseIterable, Comparable {
     case noInput = 66
     /// Somebody else holds the lock, now or until the time limit.
     case busy = 75
+    /// Every place for a process is taken: the slot table of an arena is full.
+    case exhausted = 71
     /// Refused for safety: nothing was changed.
     case refused = 77
     /// This file system or kernel cannot lock or flush here, or this version does not have what was asked for.
@@ -47,11 +49,16 @@ extension ExitStatus {
         case .busy, .timedOut, .cancelled, .reentrant: self = .busy
         case .unsupported: self = .unavailable
         case .refused, .familyMismatch, .compromised: self = .refused
+        case .exhausted: self = .exhausted
         default: self.init(error.cause, access)
         }
     }
 
     init(_ error: StateError, _ access: Access) {
+        if let lockError = error.underlying as? LockError, lockError.code == .exhausted {
+            self.init(lockError, access)
+            return
+        }
         switch error.code {
         case .notFound: self = .noInput
         case .corrupt, .decodingFailed, .migrationFailed: self = .corrupt

@@ -45,6 +45,8 @@ public struct FileLock: ~Copyable, Sendable {
     let rawDescriptor: Int32
     private let identity: FileIdentity
     private let holder: HolderID
+    /// Tells this lock from a later one with the same descriptor.
+    private let hold: UInt64
     /// The process that took the lock, which alone may write to the file.
     private let owner: Int32
     /// How many digits line 1 of our record has; 0 if the acquisition wrote none.
@@ -75,7 +77,7 @@ public struct FileLock: ~Copyable, Sendable {
         rawDescriptor = opened.relinquish()
         pidLength = template?.pidLength ?? 0
         self.hasBothFamilies = hasBothFamilies
-        file.site.hold(holder)
+        hold = file.site.hold(holder, with: rawDescriptor)
     }
 
     deinit {
@@ -84,11 +86,12 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Releases the lock and reports what went wrong with that.
     ///
-    /// Three system calls beside getpid(2): the record is looked at, its first line blanked, the lock let go. For a ``PIDFile``
-    /// the file is removed. A file to which another program wrote meanwhile is left as it is.
+    /// Four system calls beside getpid(2): the descriptor is looked at, and the record, whose first line is blanked; the lock is
+    /// let go. For a ``PIDFile`` the file is removed. A file to which another program wrote meanwhile is left as it is.
     ///
-    /// - Throws: ``LockError`` `.systemFailure`. The lock is released all the same; the next holder may be told that
-    ///   this one died.
+    /// - Throws: ``LockError`` `.systemFailure`: the lock is released all the same; the next holder may be told that this
+    ///   one died. `.compromised`: other code of this process has closed the lock's descriptor, and with that released it
+    ///   before.
     public consuming func release() throws(LockError) {
         isHeld = false
         if let failure = end() { throw failure }
@@ -125,10 +128,18 @@ public struct FileLock: ~Copyable, Sendable {
             note { () throws(SystemError) in try fileSystem.close(rawDescriptor) }
             return nil
         }
+        // Else what is written, unlocked and closed is a stranger's file, or another lock.
+        let isOurs = file.site.letGo(holder, with: rawDescriptor, hold)
+        guard isOurs, ((try? fileSystem.status(rawDescriptor).identity) ?? identity) == identity else {
+            file.site.wakeWaiters()
+            let reason = """
+                other code in this process has closed its file descriptor \(rawDescriptor), and with that released it
+                """
+            return LockError(.compromised, path: file.path, reason: reason)
+        }
         if pidLength > 0, file.role != .sidecar {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
-        file.site.letGo(holder)
         // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec. Nobody
         // asks for a sidecar without waiting, so for that the close will do.
         if !isInherited, file.role != .sidecar {

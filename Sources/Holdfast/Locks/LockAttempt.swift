@@ -68,7 +68,9 @@ extension LockFile {
         for _ in 0..<1000 {
             let file: OpenLockFile
             // Open for reading only, it could not be opened for more; that is enough for flock.
-            if let reused = candidate.take(), reused.isWritable || mode == .shared || family == .flock {
+            if let kept = candidate.take(), kept.isWritable || mode == .shared || family == .flock,
+                let reused = stillOpen(kept)
+            {
                 file = reused
             } else if let opened = try openForLocking(mode) {
                 file = opened
@@ -141,11 +143,18 @@ extension LockFile {
         file.unlock(family.other.kind)
     }
 
+    /// A file that an earlier attempt or lock left open; nil if its descriptor is another file's by now, or another lock's.
+    private func stillOpen(_ kept: consuming OpenLockFile) -> OpenLockFile? {
+        if kept.isStillOpen(), !site.isHeld(with: kept.descriptor.rawValue) { return kept }
+        _ = kept.relinquish()
+        return nil
+    }
+
     /// Opens the file, making it if its role allows.
     ///
     /// Nil if it must be published instead.
     private func openForLocking(_ mode: FileLock.Mode) throws(LockError) -> OpenLockFile? {
-        if mode == .exclusive, let idle = takeIdle() { return idle }
+        if mode == .exclusive, let kept = takeIdle(), let idle = stillOpen(kept) { return idle }
         do throws(SystemError) {
             return try OpenLockFile(try directory.open(name, .readWrite))
         } catch {

@@ -20,6 +20,9 @@ package final class LockSite: Sendable {
         var queue = LockQueue<ContinuousClock.Instant>()
         var waiters: [LockQueue<ContinuousClock.Instant>.Ticket: LockWaiter] = [:]
         var holders: [HolderID] = []
+        /// The numbers of the descriptors of held locks, and whose each is.
+        var descriptors: [Int32: UInt64] = [:]
+        var lastHold: UInt64 = 0
         var candidate: OpenLockFile?
     }
 
@@ -85,6 +88,35 @@ extension LockSite {
         state.withLock { state in
             if let index = state.holders.firstIndex(of: holder) { state.holders.remove(at: index) }
         }
+    }
+
+    /// The same for a lock that has a descriptor.
+    ///
+    /// A number is given out only when it is free: another lock that has it was closed by a stranger.
+    ///
+    /// - Returns: What tells this hold from an earlier one with the same descriptor.
+    func hold(_ holder: HolderID, with descriptor: Int32) -> UInt64 {
+        state.withLock { state in
+            state.holders.append(holder)
+            state.lastHold += 1
+            state.descriptors[descriptor] = state.lastHold
+            return state.lastHold
+        }
+    }
+
+    /// Ends such a hold; false if another lock has got its descriptor meanwhile.
+    func letGo(_ holder: HolderID, with descriptor: Int32, _ hold: UInt64) -> Bool {
+        letGo(holder)
+        return state.withLock { state in
+            guard state.descriptors[descriptor] == hold else { return false }
+            state.descriptors[descriptor] = nil
+            return true
+        }
+    }
+
+    /// Whether a held lock has this descriptor.
+    func isHeld(with descriptor: Int32) -> Bool {
+        state.withLock { $0.descriptors[descriptor] != nil }
     }
 
     func isHeld(by holder: HolderID) -> Bool {

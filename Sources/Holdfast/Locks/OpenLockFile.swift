@@ -35,6 +35,14 @@ struct OpenLockFile: ~Copyable, Sendable {
         descriptor.relinquish()
     }
 
+    /// Whether the descriptor is still this file's: other code of the process may have closed it, and its number be another
+    /// file's by now.
+    ///
+    /// True if that cannot be seen.
+    borrowing func isStillOpen() -> Bool {
+        ((try? descriptor.status().identity) ?? identity) == identity
+    }
+
     /// Whether the name is still this file's.
     borrowing func isNamed(_ name: FileName, in directory: Directory) throws(SystemError) -> Bool {
         try directory.identity(of: name) == identity

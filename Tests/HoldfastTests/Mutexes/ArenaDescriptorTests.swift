@@ -19,7 +19,7 @@ struct ArenaDescriptorTests {
         let path = TemporaryDirectory.current + "/a.arena"
         await #expect(processExitsWith: .success) { [path = path as String, successor = successor as Successor] in
             let arena = try MutexArena(path, count: 2)
-            let number = descriptors(of: path)[0]
+            let number = Processes.descriptors(of: path)[0]
             let holders = try MutexArena(path, count: 2)
             let held = try holders[0].lock()
             let before = try arena[1].lock()
@@ -53,7 +53,7 @@ struct ArenaDescriptorTests {
             let number: Int32
             do {
                 let arena = try MutexArena(path, count: 1)
-                number = descriptors(of: path)[0]
+                number = Processes.descriptors(of: path)[0]
                 try replace(number, by: successor, path)
                 let child = forked()
                 if child == 0 {
@@ -76,7 +76,7 @@ struct ArenaDescriptorTests {
         let path = TemporaryDirectory.current + "/a.arena"
         await #expect(processExitsWith: .success) { [path = path as String] in
             let arena = try MutexArena(path, count: 1)
-            let number = descriptors(of: path)[0]
+            let number = Processes.descriptors(of: path)[0]
             let word = MutexWord(futex: 0, count: MutexWord.lastCount)
             let file = try FileHandle(forUpdating: URL(filePath: path))
             try file.seek(toOffset: 12288)
@@ -92,14 +92,6 @@ struct ArenaDescriptorTests {
     }
 }
 
-/// The numbers under which this process has a file open.
-private func descriptors(of path: String) -> [Int32] {
-    (3..<1024).filter { number in
-        let link = "/proc/self/fd/\(number)"
-        return (try? FileManager.default.destinationOfSymbolicLink(atPath: link)) == path
-    }
-}
-
 /// Gives a number to another file, or to none, as code does that closes what it does not know.
 private func replace(_ number: Int32, by successor: ArenaDescriptorTests.Successor, _ path: String) throws {
     let other: Int32? =
@@ -108,7 +100,7 @@ private func replace(_ number: Int32, by successor: ArenaDescriptorTests.Success
         case .device: unsafe open("/dev/null", O_RDWR)
         case .otherFile: unsafe open(path + ".other", O_RDWR | O_CREAT, 0o600)
         case .sameFile: unsafe open(path, O_RDWR)
-        case .holdersArena: descriptors(of: path).first { $0 != number }
+        case .holdersArena: Processes.descriptors(of: path).first { $0 != number }
         }
     if let other {
         precondition(dup2(other, number) == number)

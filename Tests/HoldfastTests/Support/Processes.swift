@@ -78,6 +78,14 @@ enum Processes {
         return try body(child.pid)
     }
 
+    /// The numbers under which this process has a file open.
+    static func descriptors(of path: String) -> [Int32] {
+        (3..<1024).filter { number in
+            let link = "/proc/self/fd/\(number)"
+            return (try? FileManager.default.destinationOfSymbolicLink(atPath: link)) == path
+        }
+    }
+
     /// How many descriptors this process has open on files below a directory.
     ///
     /// Other tests run beside this one.
