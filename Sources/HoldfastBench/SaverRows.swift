@@ -70,7 +70,7 @@ public enum SaverRows {
 }
 
 /// Runs a task, and blocks this thread, which is not of the cooperative pool, until it has ended.
-private func waitFor(_ body: @escaping @Sendable () async throws -> Void) throws {
+func waitFor(_ body: @escaping @Sendable () async throws -> Void) throws {
     let (input, output) = try makePipe()
     defer { close(input) }
     let failure = Failure()

@@ -17,7 +17,7 @@ extension FileLock {
 extension LockFile {
     /// Takes the lock if it is free.
     ///
-    /// Eight system calls for an exclusive lock, six if an earlier one left the file open, seven for a shared one. No flush
+    /// Eight system calls for an exclusive lock, seven if an earlier one left the file open, seven for a shared one. No flush
     /// but for the first token of a boot and of each further 2²⁰ tokens. The corresponding C function is `flock`, with
     /// `LOCK_NB`.
     ///

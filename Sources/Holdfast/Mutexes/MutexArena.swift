@@ -48,7 +48,7 @@ public final class MutexArena: Sendable {
     /// Opens an arena, or makes it.
     ///
     /// Claims one of its 1024 slots, which is free again when this object ends or its process does: open an arena once in a
-    /// process. About fifteen system calls, a few more for each slot that is taken. The first one to open it after a boot
+    /// process. About twenty system calls, a few more for each slot that is taken. The first one to open it after a boot
     /// flushes the file once, whoever makes it three times.
     ///
     /// - Parameters:

@@ -21,12 +21,13 @@ struct BenchTests {
         let rows = try outcome.objects()
         #expect(
             rows.map { $0["work"] as? String } == [
-                "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait",
+                "lock.exclusive", "lock.shared", "lock.handover", "lock.recovery", "lock.idleWait", "lock.waiters",
                 "mutex.uncontended", "mutex.uncontended.pthread", "mutex.uncontended.flock",
                 "mutex.contended", "mutex.longestWait", "mutex.leastServed", "mutex.handover", "mutex.recovery",
+                "mutex.waiters",
                 "state.save.replace.4KiB", "state.save.replace.4KiB.processCrash",
                 "state.save.two-slot.4KiB", "state.save.two-slot.64KiB", "state.save.two-slot.1MiB",
-                "state.savers.64", "state.read.unchanged", "state.load.4KiB",
+                "state.savers.64", "state.read.unchanged", "state.load.4KiB", "state.waiters", "state.readers",
                 "checksum.4KiB", "checksum.1MiB",
             ]
         )

@@ -150,6 +150,7 @@ struct ArenaFileTests {
         let descriptor = other.fileDescriptor
         #expect(hf_ofd_lock(descriptor, true, false, 4096, 1024 * 8) == 0)
         #expect(error()?.code == .exhausted)
+        #expect(error()?.reason.contains("lsof \(path)") == true)
         #expect(hf_ofd_release_range(descriptor, 4096, 8) == 0)
         do {
             let arena = try open()
@@ -157,6 +158,20 @@ struct ArenaFileTests {
             try arena[0].withLock { _ in }
         }
         #expect(error() == nil)
+    }
+
+    @Test("The command line exits with a status of its own when all slots are taken")
+    func exitStatusOfAFullArena() async throws {
+        let state = TemporaryDirectory.current + "/state"
+        let save = ["state", "save", "--strategy", "two-slot"]
+        let tool = CommandLineTool(command: CommandLineTool.holdfastctl.command + save)
+        #expect(try await tool.run(state, input: .text("1")).status == 0)
+        let arena = TemporaryDirectory.current + "/.state.arena"
+        let other = try FileHandle(forUpdating: URL(filePath: arena))
+        #expect(hf_ofd_lock(other.fileDescriptor, true, false, 4096, 1024 * 8) == 0)
+        let outcome = try await tool.run(state, input: .text("2"))
+        #expect(outcome.status == 71)
+        #expect(outcome.error.contains("slots of the arena are taken"))
     }
 
     @Test("Each process that has had a slot has had another generation of it")
