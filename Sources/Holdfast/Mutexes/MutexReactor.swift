@@ -163,12 +163,13 @@ extension MutexReactor {
         watch.isDue = false
         while let waiter = attempt(mutex.key) {
             let outcome = watch.contend(for: waiter, at: now)
-            switch conclude(waiter, hasOutcome: outcome != nil) {
-            case .settled: outcome.map(waiter.resume)
-            case .cancelled:
-                if case .success(let acquisition) = outcome { try? mutex.release(acquisition) }
-                waiter.resumeCancelled()
-            case .waiting:
+            switch (conclude(waiter, hasOutcome: outcome != nil), outcome) {
+            // Also if the task was cancelled meanwhile: that came after the grant. To let go of it would lose a token, and the
+            // report of a death, which this grant alone has.
+            case (_, .success(let acquisition)): waiter.resume(.success(acquisition))
+            case (.cancelled, _): waiter.resumeCancelled()
+            case (_, .failure(let error)): waiter.resume(.failure(error))
+            case (_, nil):
                 let expired = expire(mutex.key)
                 if !expired.isEmpty {
                     let error = watch.contender.timedOut
