@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -34,7 +35,17 @@ int hf_watch_remove(int watch, int watch_descriptor) {
     return inotify_rm_watch(watch, watch_descriptor);
 }
 
+/* Whether the number still leads to what has no file behind it, as an eventfd and an inotify instance: other code of the
+   process may have closed it, and it be a stranger's file by now. */
+static bool is_ours(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && (status.st_mode & S_IFMT) == 0;
+}
+
 int hf_watch_drain(int watch, int *watch_descriptors, int capacity) {
+    if (!is_ours(watch)) {
+        return 0;
+    }
     char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     ssize_t count = read(watch, buffer, sizeof buffer);
     int stored = 0;
@@ -68,6 +79,12 @@ static void wake_at(uint32_t *gate) {
 }
 
 #else
+
+/* A pipe. */
+static bool is_ours(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+}
 
 int hf_watch_open(void) {
     errno = ENOSYS;
@@ -118,12 +135,18 @@ static void wake_at(uint32_t *gate) {
 #endif
 
 void hf_event_signal(int write_end) {
+    if (!is_ours(write_end)) {
+        return;
+    }
     uint64_t one = 1;
     ssize_t ignored = write(write_end, &one, sizeof one); /* full means that it is readable already */
     (void)ignored;
 }
 
 void hf_event_clear(int read_end) {
+    if (!is_ours(read_end)) {
+        return;
+    }
     char buffer[64];
     ssize_t ignored = read(read_end, buffer, sizeof buffer);
     (void)ignored;
