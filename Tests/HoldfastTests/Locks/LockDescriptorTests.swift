@@ -6,6 +6,7 @@
 import Foundation
 import Holdfast
 import Testing
+import _HoldfastCShims
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
 struct LockDescriptorTests {
@@ -45,6 +46,18 @@ struct LockDescriptorTests {
             try checkUntouched(number, path + "/data")
             try lock.release()
         }
+    }
+
+    @Test("A wake-up of the reactor writes nothing to a stranger's file, and takes nothing from it")
+    func wakeUp() throws {
+        let path = TemporaryDirectory.current + "/data"
+        try strangersData.write(toFile: path, atomically: false, encoding: .utf8)
+        let file = unsafe open(path, O_RDWR)
+        defer { close(file) }
+        hf_event_signal(file)
+        hf_event_clear(file)
+        #expect(lseek(file, 0, SEEK_CUR) == 0)
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == strangersData)
     }
 
     @Test("A lock that got the number of one that was closed by a stranger is neither released nor shared by that one")
