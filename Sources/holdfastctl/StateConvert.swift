@@ -9,6 +9,10 @@ struct StateConvert: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert",
         abstract: "Keep the same state by another strategy from now on.",
+        usage: """
+            holdfastctl state convert --strategy replace|two-slot
+                [--permissions MODE] [--group NAME] [--json] PATH
+            """,
         discussion: """
             The payload, the generation, the schema and the token stay; a crash leaves the old file or the new one. A \
             file that is kept so already is verified and left alone.

@@ -140,9 +140,8 @@ public struct FileLock: ~Copyable, Sendable {
         if pidLength > 0, file.role != .sidecar {
             note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
         }
-        // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec. Nobody
-        // asks for a sidecar without waiting, so for that the close will do.
-        if !isInherited, file.role != .sidecar {
+        // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
+        if !isInherited {
             let family = file.family
             note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.kind) }
             if hasBothFamilies {
