@@ -17,6 +17,10 @@ let cSettings: [CSetting] = [
     .enableWarning("extra"),
     .treatAllWarnings(as: .error),
 ]
+// Only the trait Etcd needs these: without it a build, and a consumer, fetch none of them.
+func etcd(_ product: String, _ package: String) -> Target.Dependency {
+    .product(name: product, package: package, condition: .when(traits: ["Etcd"]))
+}
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -25,21 +29,40 @@ let package = Package(
     products: [
         .library(name: "Holdfast", targets: ["Holdfast"]),
         .library(name: "HoldfastTesting", targets: ["HoldfastTesting"]),
+        .library(name: "HoldfastEtcd", targets: ["HoldfastEtcd"]),
         // What measures, for the comparison in Benchmarks; no promise to anybody else.
         .library(name: "_HoldfastBench", targets: ["HoldfastBench"]),
     ],
     traits: [
         .trait(name: "JSON", description: "JSONCodec: typed state as JSON, over FoundationEssentials."),
+        .trait(name: "Etcd", description: "HoldfastEtcd: locks and state of several machines, over etcd by gRPC."),
         .default(enabledTraits: ["JSON"]),
     ],
     dependencies: [
         // Only the command line needs it; it is no product, so a consumer of the library does not fetch this.
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
         // A unique name: two packages that both call a target "CShims" cannot be used together.
         .target(name: "_HoldfastCShims", path: "CShims"),
         .target(name: "Holdfast", dependencies: ["_HoldfastCShims"]),
+        .target(
+            name: "HoldfastEtcd",
+            dependencies: [
+                "Holdfast", "_HoldfastCShims",
+                etcd("GRPCCore", "grpc-swift-2"),
+                etcd("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
+                etcd("GRPCProtobuf", "grpc-swift-protobuf"),
+                etcd("SwiftProtobuf", "swift-protobuf"),
+                etcd("Logging", "swift-log"),
+            ],
+            exclude: ["etcd.proto"]
+        ),
         .target(name: "HoldfastTesting", dependencies: ["Holdfast", "_HoldfastCShims"]),
         // What the crash explorer is run on: by the tests shortly, by holdfast-stress for long.
         .target(name: "CrashWorkloads", dependencies: ["Holdfast", "HoldfastTesting", "_HoldfastCShims"]),
@@ -59,6 +82,13 @@ let package = Package(
             dependencies: [
                 "Holdfast", "HoldfastTesting", "CrashWorkloads", "_HoldfastCShims", "_HoldfastStressShims",
                 argumentParser,
+            ]
+        ),
+        .testTarget(
+            name: "HoldfastEtcdTests",
+            dependencies: [
+                "Holdfast", "HoldfastEtcd", etcd("GRPCCore", "grpc-swift-2"),
+                etcd("SwiftProtobuf", "swift-protobuf"), etcd("Logging", "swift-log"),
             ]
         ),
         .target(name: "_HoldfastTestShims", path: "Tests/_HoldfastTestShims"),
