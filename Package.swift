@@ -84,10 +84,16 @@ let package = Package(
                 argumentParser,
             ]
         ),
+        // A client of its own process, for the tests to kill and to stop.
+        .executableTarget(
+            name: "holdfast-etcd-worker",
+            dependencies: ["Holdfast", "HoldfastEtcd"],
+            path: "Tests/HoldfastEtcdWorker"
+        ),
         .testTarget(
             name: "HoldfastEtcdTests",
             dependencies: [
-                "Holdfast", "HoldfastEtcd", etcd("GRPCCore", "grpc-swift-2"),
+                "Holdfast", "HoldfastEtcd", "holdfast-etcd-worker", etcd("GRPCCore", "grpc-swift-2"),
                 etcd("SwiftProtobuf", "swift-protobuf"), etcd("Logging", "swift-log"),
             ]
         ),

@@ -23,17 +23,17 @@ public struct Migration: Sendable {
 }
 
 /// Why steps are none of a state file.
-struct MigrationFault: Error {
-    let reason: String
+package struct MigrationFault: Error {
+    package let reason: String
 }
 
 /// The steps of one state file, in order.
-struct MigrationPath: Sendable {
+package struct MigrationPath: Sendable {
     private let steps: [UInt32: Migration]
-    let schema: UInt32
+    package let schema: UInt32
 
     /// - Throws: ``MigrationFault`` for steps that a program cannot mean.
-    init(_ migrations: [Migration], to schema: UInt32) throws(MigrationFault) {
+    package init(_ migrations: [Migration], to schema: UInt32) throws(MigrationFault) {
         self.schema = schema
         var steps: [UInt32: Migration] = [:]
         for migration in migrations {
@@ -48,7 +48,7 @@ struct MigrationPath: Sendable {
     }
 
     /// The payload in the present schema.
-    func migrate(
+    package func migrate(
         _ bytes: [UInt8],
         from stored: UInt32,
         _ operation: StateError.Operation,

@@ -109,7 +109,7 @@ public struct StateError: Error, Sendable {
     }
 
     /// What was being done.
-    enum Operation: String, Sendable {
+    package enum Operation: String, Sendable {
         case loading, saving, converting, verifying, restoring, opening
 
         var isSave: Bool { [.saving, .converting, .restoring].contains(self) }
