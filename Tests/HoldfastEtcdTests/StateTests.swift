@@ -195,11 +195,11 @@ import Testing
 
     @Test func schemasAreMigratedAndNewerOnesRefused() async throws {
         try await withCluster { cluster, _ in
-            func state(_ schema: UInt32, _ migrations: [Migration] = []) -> EtcdState<[UInt8]> {
-                EtcdState("state", in: cluster, codec: BytesCodec(), schema: schema, migrations: migrations)
+            func state(_ schema: UInt32, _ migrations: [Migration] = []) throws -> EtcdState<[UInt8]> {
+                try EtcdState("state", in: cluster, codec: BytesCodec(), schema: schema, migrations: migrations)
             }
             try await state(1).save([1])
-            let second = state(2, [Migration(from: 1) { $0 + [2] }])
+            let second = try state(2, [Migration(from: 1) { $0 + [2] }])
             #expect(try await second.load() == [1, 2])
             #expect(try await second.snapshot()?.schema == 1)
             #expect(await code { _ = try await state(2).load() } == .missingMigration)
@@ -217,7 +217,7 @@ import Testing
     @Test func codableValuesAreJSON() async throws {
         struct Report: Codable, Equatable, Sendable { var runs = 0 }
         try await withCluster { cluster, _ in
-            let state = EtcdState<Report>("report", in: cluster)
+            let state = try EtcdState<Report>("report", in: cluster)
             try await state.update(initial: Report()) { $0.runs += 1 }
             #expect(try await state.load() == Report(runs: 1))
             try await EtcdState<[UInt8]>("report", in: cluster).save(Array("{".utf8))

@@ -32,6 +32,12 @@ package struct MigrationPath: Sendable {
     private let steps: [UInt32: Migration]
     package let schema: UInt32
 
+    /// No steps.
+    package init(to schema: UInt32) {
+        self.schema = schema
+        steps = [:]
+    }
+
     /// - Throws: ``MigrationFault`` for steps that a program cannot mean.
     package init(_ migrations: [Migration], to schema: UInt32) throws(MigrationFault) {
         self.schema = schema

@@ -8,7 +8,7 @@ public import Holdfast
 extension EtcdState where Value == [UInt8] {
     /// Names a state whose payload is bytes; asks no server.
     public init(_ name: EtcdName, in cluster: EtcdCluster) {
-        self.init(name, in: cluster, codec: BytesCodec())
+        self.init(name, in: cluster, BytesCodec(), MigrationPath(to: 1))
     }
 }
 
@@ -17,8 +17,15 @@ extension EtcdState where Value: Codable {
     /// Names a state whose payload is JSON; asks no server.
     ///
     /// As ``init(_:in:codec:schema:migrations:)`` with `JSONCodec`; needs the package trait `JSON`.
-    public init(_ name: EtcdName, in cluster: EtcdCluster, schema: UInt32 = 1, migrations: [Migration] = []) {
-        self.init(name, in: cluster, codec: JSONCodec(), schema: schema, migrations: migrations)
+    ///
+    /// - Throws: ``EtcdError`` as there.
+    public init(
+        _ name: EtcdName,
+        in cluster: EtcdCluster,
+        schema: UInt32 = 1,
+        migrations: [Migration] = []
+    ) throws(EtcdError) {
+        try self.init(name, in: cluster, codec: JSONCodec(), schema: schema, migrations: migrations)
     }
 }
 #endif

@@ -96,16 +96,30 @@ public struct EtcdState<Value: Sendable>: Sendable {
     ///   - codec: Between values and bytes.
     ///   - schema: The schema of what is saved, from 1 on.
     ///   - migrations: The steps from older schemas, as of a `StateFile`.
+    /// - Throws: ``EtcdError`` with ``EtcdError/Code/refused`` for two steps from one schema, or one that leads past `schema`.
     public init(
         _ name: EtcdName,
         in cluster: EtcdCluster,
         codec: any StateCodec<Value> & Sendable,
         schema: UInt32 = 1,
         migrations: [Migration] = []
+    ) throws(EtcdError) {
+        do throws(MigrationFault) {
+            self.init(name, in: cluster, codec, try MigrationPath(migrations, to: schema))
+        } catch {
+            throw EtcdError(.refused, "state '\(name)'", error.reason)
+        }
+    }
+
+    init(
+        _ name: EtcdName,
+        in cluster: EtcdCluster,
+        _ codec: any StateCodec<Value> & Sendable,
+        _ migrations: MigrationPath
     ) {
         self.cluster = cluster
         self.codec = codec
-        self.migrations = MigrationPath(migrations, to: schema)
+        self.migrations = migrations
         subject = "state '\(name)'"
         key = Array("\(cluster.namespace)/s/\(name.encoded)".utf8)
         fenceKey = key + Array("/f".utf8)
