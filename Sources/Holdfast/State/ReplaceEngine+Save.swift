@@ -50,6 +50,7 @@ extension ReplaceEngine {
         let lock = try lock(request.operation, deadline: request.deadline)
         let present = try target(request, wantsPayload: wantsPayload)
         let target = present.target
+        if target != nil { try checkPrevious(request.operation) }
         let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try checkLength(payload, request)
         var header = header(after: target?.header, payload, request)

@@ -26,6 +26,8 @@ final class ReplaceEngine: Sendable {
         /// Of which state a flush has failed here: a second one might succeed and do nothing.
         var doubtful: SealedHeader?
         var hasSwept = false
+        /// Whether what has the previous copy's name was seen to be one.
+        var hasSeenPrevious = false
         var lockFile: LockFile?
     }
 
@@ -127,6 +129,38 @@ final class ReplaceEngine: Sendable {
         let made = try LockFile(sidecar: names.lock, in: directory, companions)
         memory.withLock { $0.lockFile = made }
         return made
+    }
+
+    /// Refuses to keep a previous copy in the place of another program's data.
+    ///
+    /// Looks once: four system calls.
+    func checkPrevious(_ operation: StateError.Operation) throws(StateError) {
+        if !options.keepsPrevious || memory.withLock({ $0.hasSeenPrevious }) { return }
+        let path = directory.path(of: names.previous)
+        let isFree: Bool
+        do throws(SystemError) {
+            isFree = try hasNoForeignPrevious()
+        } catch {
+            throw StateError(.notSaved, operation, path: path, cause: error)
+        }
+        if !isFree {
+            let detail = "there is something that is no state, and is not overwritten"
+            throw StateError(.refused, operation, path: path, detail: detail)
+        }
+        memory.withLock { $0.hasSeenPrevious = true }
+    }
+
+    /// Whether a file that is there begins as a state does, or has no bytes but zeros there, as a crash leaves it.
+    private func hasNoForeignPrevious() throws(SystemError) -> Bool {
+        // A symbolic link is not followed, and a FIFO not waited for.
+        guard let status = try directory.status(of: names.previous) else { return true }
+        if status.kind != .regular { return false }
+        let file = try directory.open(names.previous, .read)
+        return try unsafe withBuffer(Frame.magic.count) { bytes throws(SystemError) in
+            let count = try unsafe file.readAll(into: bytes)
+            let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
+            return unsafe start.allSatisfy { $0 == 0 } || start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
+        }
     }
 
     /// Has the next save look for what a writer left that died.

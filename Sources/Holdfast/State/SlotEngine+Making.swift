@@ -149,6 +149,7 @@ extension SlotEngine {
             try files.checkLength(payload, request)
             let header = try header(after: base.header, base.published, payload, request)
             let target = try target(base, file, request)
+            try files.checkPrevious(request.operation)
             if options.keepsPrevious { try files.keepPrevious(base.payload, target, request) }
             return try replace(PresentState(target: target), by: payload, header, as: .frame, lock, request)
         }

@@ -24,6 +24,22 @@ struct PreviousCopyTests {
         #expect(try directory.temporaries().isEmpty)
     }
 
+    @Test("another program's data in the place of the previous copy stays, and the save is refused")
+    func foreignData() throws {
+        let directory = try SimulatedFileSystem().directory()
+        let foreign = Array("my data".utf8)
+        try directory.put(".state.previous", foreign)
+        try directory.state().save([1])
+        for strategy in [StateStrategy.replace, .twoSlot] {
+            try directory.state().convert(to: strategy)
+            let state = try directory.state(options: StateOptions(strategy: .replace, keepsPrevious: true))
+            let error = try stateError { try state.save([2]) }
+            #expect(error.code == .refused && error.path == "/.state.previous", "\(error)")
+            #expect(try directory.state().load() == [1])
+        }
+        #expect(try directory.bytes(of: ".state.previous") == foreign)
+    }
+
     @Test("a load falls back if it is told to and the current copy is damaged, and says so", arguments: Ground.allCases)
     func fallback(_ ground: Ground) throws {
         let directory = try ground.makeDirectory()
