@@ -159,7 +159,8 @@ final class ReplaceEngine: Sendable {
         return try unsafe withBuffer(Frame.magic.count) { bytes throws(SystemError) in
             let count = try unsafe file.readAll(into: bytes)
             let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
-            return unsafe start.allSatisfy { $0 == 0 } || start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
+            if unsafe start.allSatisfy({ $0 == 0 }) { return true }
+            return unsafe start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
         }
     }
 
