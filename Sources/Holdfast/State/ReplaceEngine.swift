@@ -160,7 +160,7 @@ final class ReplaceEngine: Sendable {
             let count = try unsafe file.readAll(into: bytes)
             let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
             if unsafe start.allSatisfy({ $0 == 0 }) { return true }
-            return unsafe start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
+            return start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
         }
     }
 

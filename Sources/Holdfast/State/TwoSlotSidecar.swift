@@ -88,9 +88,9 @@ final class TwoSlotSidecar: Sendable {
 
     /// Whether it can be used: a forked child has to open it anew, and everybody if its file was deleted.
     var isUsable: Bool {
-        guard process == getpid() else { return false }
-        guard case .arena(let mutex) = kind else { return true }
-        return (try? mutex.arena.checkMembership()) != nil
+        // In a forked child no arena has a member.
+        if case .arena(let mutex) = kind { return (try? mutex.arena.checkMembership()) != nil }
+        return process == getpid()
     }
 
     /// Sees now and then whether somebody has deleted its file: then others hold another one.

@@ -9,9 +9,14 @@ import Testing
 struct MutexStressTests {
     @Test("a mutex that takes a slow holder for a dead one lets two live holders in")
     func theThiefIsCaught() async throws {
-        let run = try await MutexStressRun("--mutex steal --seconds 60")
-        #expect(run.overlaps > 0)
-        #expect(run.problems == [])
+        // On a busy machine a run may have had no slow holder at the wrong moment.
+        for _ in 0..<20 {
+            let run = try await MutexStressRun("--mutex steal --seconds 10")
+            if run.overlaps == 0 { continue }
+            #expect(run.problems == [])
+            return
+        }
+        Issue.record("no overlap was found")
     }
 
     @Test("whoever dies wherever: no two live holders, nothing lost, each death told once with its token, tokens grow")
