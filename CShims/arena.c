@@ -24,6 +24,7 @@
 static pthread_mutex_t members_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_member *members;
 static int handlers_error;
+static bool forked;
 
 static bool is_same_file(const struct hf_member *member) {
     struct stat status;
@@ -48,7 +49,12 @@ static void after_fork_in_child(void) {
         member->descriptor = -1;
     }
     members = NULL;
+    forked = true;
     pthread_mutex_unlock(&members_lock);
+}
+
+bool hf_is_forked(void) {
+    return forked;
 }
 
 /* Before the program begins: a fork that has begun when they are installed would not call them in the child. */

@@ -254,3 +254,13 @@ int hf_is_network_file_system(int descriptor) {
     }
 #endif
 }
+
+int hf_is_overlay(int descriptor) {
+#ifdef __linux__
+    struct statfs status;
+    return fstatfs(descriptor, &status) == 0 && (uint32_t)status.f_type == 0x794C7630;
+#else
+    (void)descriptor;
+    return 0;
+#endif
+}

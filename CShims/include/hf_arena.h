@@ -30,6 +30,9 @@ void hf_members_hold(void);
 void hf_members_let_go(void);
 /* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
 struct hf_member *_Nullable hf_member_make(int descriptor);
+/* Whether this process was made by fork(2) and has not executed another program since. Swift's Mutex remembers the number of
+   the parent's thread there, so it traps when two threads of such a process meet in one: no thread is started for comfort. */
+bool hf_is_forked(void);
 /* From now on it may acquire and release. */
 void hf_member_begin(struct hf_member *member, uint32_t word);
 /* From now on it may release, but not acquire. */

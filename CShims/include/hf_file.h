@@ -90,5 +90,8 @@ int hf_list(int directory, void (*_Nonnull visit)(void *context, const char *nam
    file may be another machine's; 0 if it is local; -1. */
 int hf_is_network_file_system(int descriptor);
 
+/* 1 if it is a file of overlayfs, by f_type: one that was opened for reading alone may be another one than a writer's. */
+int hf_is_overlay(int descriptor);
+
 #pragma clang assume_nonnull end
 #endif

@@ -50,6 +50,18 @@ final class ArenaView: Sendable {
         unsafe hf_member_begin(member, 1)
     }
 
+    /// Opens it for writing too, if that is allowed: on overlayfs a file that was opened for reading alone stays the one of a
+    /// lower layer after another process has written to it.
+    private static func openToLook(_ name: FileName, in directory: Directory) throws(SystemError) -> Descriptor {
+        do throws(SystemError) {
+            return try directory.open(name, .readWrite)
+        } catch  where error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) {
+            let file = try directory.open(name, .read)
+            if hf_is_overlay(file.rawValue) == 1 { throw SystemError(call: "fstatfs", code: EACCES) }
+            return file
+        }
+    }
+
     /// The open file, known to the handler that closes a forked child's copy.
     private static func open(
         _ name: FileName,
@@ -59,7 +71,7 @@ final class ArenaView: Sendable {
         hf_members_hold()
         defer { hf_members_let_go() }
         do throws(SystemError) {
-            let file = try directory.open(name, .read)
+            let file = try Self.openToLook(name, in: directory)
             guard let member = unsafe hf_member_make(file.rawValue) else {
                 throw SystemError(call: "pthread_atfork", code: hf_errno())
             }

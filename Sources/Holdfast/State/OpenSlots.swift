@@ -74,8 +74,13 @@ enum PresenceBytes {
     /// All of them, behind the end of every file.
     static let all: Range<Int64> = 1 << 62..<Int64.max
 
+    /// By the file of the arena as well as by its random number, which a copy of the arena has too.
     static func present(_ arena: ArenaIdentity) -> Range<Int64> {
-        let start = all.lowerBound + Int64(arena.key >> 4) * 2
+        var checksum = Checksum()
+        for number in [arena.key, arena.file.device, arena.file.inode] {
+            unsafe withUnsafeBytes(of: number.littleEndian) { unsafe checksum.update($0) }
+        }
+        let start = all.lowerBound + Int64(checksum.value >> 4) * 2
         return start..<start + 1
     }
 
@@ -128,8 +133,14 @@ extension OpenSlots {
             if presence.users > (vouching ? 1 : 0) { return .elsewhere }
             leave(&presence)
         }
-        if try hasOthers(arena) { return .elsewhere }
-        guard try file.tryLock(PresenceBytes.present(arena)) else { return .elsewhere }
+        if try hasOthers(arena) {
+            // A lone writer's lock is exclusive, and soon gone: a reader does not wait for it, and looks at the slots.
+            if vouching { return .elsewhere }
+            guard try file.tryLock(PresenceBytes.present(arena)) else { return .alone }
+            try? file.fileSystem.unlock(file.rawValue, PresenceBytes.all)
+            return .elsewhere
+        }
+        guard try file.tryLock(PresenceBytes.present(arena)) else { return vouching ? .elsewhere : .alone }
         presence.arena = arena
         do throws(SystemError) {
             if try hasOthers(arena) {
@@ -151,9 +162,11 @@ extension OpenSlots {
         return false
     }
 
-    /// Whether another user vouches for the word of an arena by now.
+    /// Whether a user vouches for the word of an arena by now, another thread of this one included.
     func isVouched(in arena: ArenaIdentity) -> Bool {
-        (try? file.isLocked(PresenceBytes.vouching(arena))) ?? true
+        // The kernel shows an open file description no lock of its own.
+        if presence.withLock({ $0.arena == arena && $0.isVouching }) { return true }
+        return (try? file.isLocked(PresenceBytes.vouching(arena))) ?? true
     }
 
     /// Vouches for the word of the arena in which it is present, which the caller has made right.
@@ -181,7 +194,8 @@ extension OpenSlots {
     }
 
     private func leave(_ presence: inout Presence) {
-        if presence.arena == nil { return }
+        // Nothing is unlocked by a number that is another file's.
+        if presence.arena == nil || !isSound { return }
         try? file.fileSystem.unlock(file.rawValue, PresenceBytes.all)
         presence = Presence(users: presence.users)
     }

@@ -112,7 +112,13 @@ extension ReplaceEngine {
 
     private func currentFile(_ request: SaveRequest, wantsPayload: Bool) throws(StateError) -> PresentState {
         guard let opened = try open(names.state, request.operation) else { return PresentState() }
-        if options.adoptsEmpty, opened.status.size == 0, try !hasPrevious(request.operation) {
+        if options.adoptsEmpty, opened.status.size == 0 {
+            if try hasPrevious(request.operation) {
+                let previous = shown(directory.path(of: names.previous))
+                let detail =
+                    "it is empty and has a previous copy, \(previous): restore that, or move it away and adopt again"
+                throw StateError(.corrupt, request.operation, path: path, corruption: .tooShort(0), detail: detail)
+            }
             return PresentState(adopted: try metadata(of: opened, request.operation))
         }
         let header: FrameHeader

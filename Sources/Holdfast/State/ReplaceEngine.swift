@@ -150,17 +150,30 @@ final class ReplaceEngine: Sendable {
         memory.withLock { $0.hasSeenPrevious = true }
     }
 
-    /// Whether a file that is there begins as a state does, or has no bytes but zeros there, as a crash leaves it.
+    /// Whether a file that is there begins with a header of a known format, or has no bytes but zeros, as a crash leaves it.
     private func hasNoForeignPrevious() throws(SystemError) -> Bool {
         // A symbolic link is not followed, and a FIFO not waited for.
         guard let status = try directory.status(of: names.previous) else { return true }
         if status.kind != .regular { return false }
         let file = try directory.open(names.previous, .read)
-        return try unsafe withBuffer(Frame.magic.count) { bytes throws(SystemError) in
-            let count = try unsafe file.readAll(into: bytes)
-            let start = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<count])
-            if unsafe start.allSatisfy({ $0 == 0 }) { return true }
-            return start.indices.allSatisfy { unsafe start[$0] == Frame.magic[$0] }
+        var header = Frame.Header(repeating: 0)
+        var bytes = header.mutableSpan
+        if try file.readAll(into: &bytes) == Frame.headerLength, (try? header.formatNumber()) == Frame.formatVersion {
+            return true
+        }
+        return try isBlank(file, length: status.size)
+    }
+
+    private func isBlank(_ file: borrowing Descriptor, length: Int64) throws(SystemError) -> Bool {
+        try unsafe withBuffer(1 << 16) { bytes throws(SystemError) in
+            var offset: Int64 = 0
+            while offset < length {
+                let count = try unsafe file.readAll(into: bytes, at: offset)
+                if count == 0 { break }
+                if unsafe !bytes[..<count].allSatisfy({ $0 == 0 }) { return false }
+                offset += Int64(count)
+            }
+            return true
         }
     }
 
@@ -175,7 +188,9 @@ final class ReplaceEngine: Sendable {
         if memory.withLock({ $0.hasSwept }) { return }
         guard let entries = try? directory.names() else { return }
         for entry in entries where names.isTemporary(entry) {
-            if let name = FileName(entry) { try? directory.unlink(name) }
+            // Nothing but a regular file was ever made there.
+            guard let name = FileName(entry), (try? directory.status(of: name))?.kind == .regular else { continue }
+            try? directory.unlink(name)
         }
         memory.withLock { $0.hasSwept = true }
     }

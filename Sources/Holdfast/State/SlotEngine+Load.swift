@@ -58,6 +58,7 @@ extension SlotEngine {
             lock = nil
         }
         guard let lock else {
+            try checkNamed(file, operation)
             let loaded = try loadDirectly(file, operation, durable: durable)
             // A writer that has come meanwhile may be in the middle of a save, which may fail.
             if word == nil, let arena = memory.withLock({ $0.word })?.arena, file.isVouched(in: arena) { return nil }
@@ -104,6 +105,13 @@ extension SlotEngine {
         throw StateError(operation.failure, operation, path: path, detail: "another process keeps writing to it")
     }
 
+    /// Flushes the file by an open file of its own: a failure is told once to each, and a writer at work has to hear of its own.
+    private func flushAside(_ file: OpenSlots) throws(SystemError) {
+        let aside = try files.directory.open(names.state, .read)
+        // Another file has the name by now: that one is looked at in the next turn.
+        if try aside.status().identity == file.identity { try aside.sync(.data) }
+    }
+
     /// Flushes what the slots alone say, before it is returned.
     private func flush(
         _ frame: SealedHeader,
@@ -118,7 +126,7 @@ extension SlotEngine {
         if isSettled(frame), !durable { return }
         do throws(SystemError) {
             do throws(SystemError) {
-                try file.file.sync(.data)
+                try flushAside(file)
                 settle(frame)
             } catch  where error.isImpossibleFlush {
                 // A medium that cannot be written to holds what it holds.

@@ -3,6 +3,8 @@
 // New files, each by the replacement of ReplaceEngine+Replace.swift: the first one, a larger one, and conversions between
 // the two kinds. A crash leaves the old file or the new one; both are whole.
 
+internal import _HoldfastCShims
+
 extension SlotEngine {
     /// Saves the state that there is, or a first one, into a new two-slot file; nil if there is one already.
     func make(
@@ -13,6 +15,7 @@ extension SlotEngine {
         let fileLock = try files.lock(request.operation, deadline: request.deadline)
         guard let present = try present(request, wantsPayload: wantsPayload) else { return nil }
         let target = present.target
+        if target != nil { try files.checkPrevious(request.operation) }
         let lock = try lock(request.operation, deadline: request.deadline)
         let payload = try body(target.map { StoredPayload(schema: $0.header.schema, bytes: $0.payload) })
         try files.checkLength(payload, request)
@@ -128,9 +131,15 @@ extension SlotEngine {
     ) throws(StateError) -> TargetState {
         do throws(SystemError) {
             let status = try file.file.status()
+            if status.links > 1 { throw SystemError(call: "renameat", code: EMLINK) }
             let metadata = try FileMetadata(of: file.file, status)
             return TargetState(header: base.header, status: status, metadata: metadata, isPlain: false)
         } catch {
+            if error.code == EMLINK {
+                let detail =
+                    "the file has a second name (hard link), which would keep the old state when it is replaced"
+                throw StateError(.refused, request.operation, path: path, detail: detail)
+            }
             throw StateError(.notSaved, request.operation, path: path, cause: error)
         }
     }

@@ -79,6 +79,8 @@ extension SlotEngine {
         vouching: Bool
     ) throws(StateError) -> Bool {
         if file.isSure(of: arena, vouching: vouching) { return true }
+        // Those who look at memory alone must not go on with the arena that this user leaves.
+        if let word = memory.withLock({ $0.word }), word.arena != arena { endLooking(at: word) }
         let start = ContinuousClock.now
         while true {
             let meeting: OpenSlots.Meeting
@@ -93,9 +95,8 @@ extension SlotEngine {
                 return meeting == .joined
             case .elsewhere:
                 let now = ContinuousClock.now
-                if start.duration(to: now) > Self.patience || deadline.map({ $0 <= now }) ?? false {
-                    throw StateError(.compromised, operation, path: path)
-                }
+                if start.duration(to: now) > Self.patience { throw StateError(.compromised, operation, path: path) }
+                if let deadline, deadline <= now { throw StateError(.timedOut, operation, path: path) }
                 hf_wait_readable(-1, -1, Self.pause)
             }
         }
@@ -158,6 +159,7 @@ extension SlotEngine {
         _ operation: StateError.Operation,
         deadline: ContinuousClock.Instant?
     ) throws(StateError) -> TwoSlotSidecar.Lock {
+        if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
         file.leave()
         let holder = HolderID.current
         let site = try orNotLocked(operation) { () throws(SystemError) in
@@ -185,6 +187,16 @@ extension SlotEngine {
         }
     }
 
+    /// Refuses a file that has lost its name outside of the mount by which it is seen here.
+    ///
+    /// Only such a mount shows a file that has no name; some network file systems count none.
+    func checkNamed(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) {
+        guard let status = try? file.file.status(), status.links == 0, !files.directory.isShared else { return }
+        if try !isInPlace(file, operation) { return }
+        let detail = "it was replaced outside of this mount, which still shows the old file"
+        throw StateError(.compromised, operation, path: path, detail: detail)
+    }
+
     private func orNotLocked<Result: ~Copyable>(
         _ operation: StateError.Operation,
         _ body: () throws(SystemError) -> Result
@@ -200,7 +212,16 @@ extension SlotEngine {
 extension SlotEngine {
     /// Has ``SlotWatch`` look around, on a file system that other processes can change.
     private func watch() {
-        if files.directory.fileSystem is KernelFileSystem { SlotWatch.watch(self) }
+        guard files.directory.fileSystem is KernelFileSystem else { return }
+        if memory.withLock({ $0.directory }) == nil, let status = try? files.directory.descriptor.status() {
+            memory.withLock { $0.directory = status.identity }
+        }
+        SlotWatch.watch(self)
+    }
+
+    private var directoryIsSound: Bool {
+        guard let identity = memory.withLock({ $0.directory }) else { return false }
+        return files.directory.fileSystem.isOpen(files.directory.descriptor.rawValue, on: identity)
     }
 
     /// Sees whether the file and its arena are still in place, and goes if they are not: users of others wait for that.
@@ -208,6 +229,11 @@ extension SlotEngine {
     /// - Returns: Whether it is to be asked again.
     func lookAround() -> Bool {
         guard let file = memory.withLock({ $0.file }), file.isOfThisProcess, let arena = file.arena else {
+            return false
+        }
+        // A number that other code has closed is nobody's to look at.
+        guard file.isSound, directoryIsSound else {
+            if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
             return false
         }
         do throws(SystemError) {

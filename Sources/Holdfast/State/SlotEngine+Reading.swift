@@ -242,6 +242,13 @@ struct SlotSurvey: Sendable {
         }
     }
 
+    /// How many of them are marked as failed.
+    var markedFailures: UInt64 {
+        contents.reduce(0) { count, content in
+            if case .unflushed(let marked) = content { max(count, failures(upTo: marked)) } else { count }
+        }
+    }
+
     private func failures(upTo marked: Generation) -> UInt64 {
         guard let newest = newest?.header.generation, marked > newest else { return 0 }
         return (marked.value - newest.value - 1) / 2 + 1

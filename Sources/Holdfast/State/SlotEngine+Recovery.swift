@@ -57,6 +57,12 @@ extension SlotEngine {
             return RecoveredState(state: newest, rejected: problem, published: known, isFallback: true)
         }
         if let published, generation == published.generation, published.isFlushed || !flushing {
+            var published = published
+            // A save by way of another arena may have failed since, and its generation is not given away again.
+            if isFirst, survey.markedFailures > published.failures {
+                published.failures = survey.markedFailures
+                lock.publish(published.word)
+            }
             // A save whose half is in the other slot may have been told of before a reboot.
             return RecoveredState(
                 state: newest,
@@ -70,14 +76,18 @@ extension SlotEngine {
         }
         // What another arena's users have saved may have been told to be durable; what a writer of this one was saving when it
         // died was not.
-        let isUntold = published.map { !isFirst || lock.isAbandoned || $0.generation == generation } ?? false
+        let isUntold =
+            published.map { published in
+                !isFirst || published.generation == generation || (lock.isAbandoned && published.next() == generation)
+            } ?? false
         let settled = try settle(newest, file, lock, operation, rewriting: isUntold, flushing: flushing)
         let nameDoubt = last.nameDoubt.or(PublishedState.NameDoubt(settled.nameError))
         // A damaged slot may be half of a later save, whose generation is not given away again.
         let found = PublishedState(
             generation: generation,
             isFlushed: settled.isWritten && (settled.nameError == nil || nameDoubt == .flushFailed),
-            failures: published?.generation == generation ? published?.failures ?? 0 : survey.failures,
+            failures: published?.generation == generation
+                ? max(published?.failures ?? 0, isFirst ? survey.markedFailures : 0) : survey.failures,
             nameDoubt: nameDoubt
         ).behind(last)
         lock.publish(found.word)

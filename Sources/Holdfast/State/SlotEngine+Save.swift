@@ -54,6 +54,7 @@ extension SlotEngine {
                     forget()
                     throw StateError(.notSaved, request.operation, path: path, cause: error)
                 }
+                if lock.arena == nil { try checkNamed(file, request.operation) }
                 file.beginUse()
                 defer { file.endUse() }
                 _ = try enter(

@@ -27,6 +27,8 @@ final class SlotEngine: Sendable {
         var file: OpenSlots?
         var sidecar: TwoSlotSidecar?
         var word: PublishedWord?
+        /// Which directory it was at the first look.
+        var directory: FileIdentity?
         /// What was flushed after it was read or saved here: to flush it once more would be of no use.
         var settled: SealedHeader?
         var hasRetracted = false
@@ -67,6 +69,9 @@ extension SlotEngine {
         }
         guard let opened = opened.take(), let header = try header(of: opened, operation) else { return nil }
         let file = opened.slots(header, writingError)
+        // One that was opened for reading alone may stay that of a lower layer of overlayfs: it is opened again each time.
+        let isReal = files.directory.fileSystem is KernelFileSystem
+        if writingError != nil, isReal, hf_is_overlay(file.file.rawValue) == 1 { return file }
         memory.withLock { memory in
             memory.file = file
             memory.known = nil

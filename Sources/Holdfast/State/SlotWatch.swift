@@ -19,6 +19,8 @@ enum SlotWatch {
 
     /// Has the thread look after the file of this engine for as long as it is open.
     static func watch(_ engine: SlotEngine) {
+        // In a forked child two threads must not meet in a Mutex.
+        if hf_is_forked() { return }
         let mustStart = state.withLock { state in
             state.engines[ObjectIdentifier(engine)] = WeakReference(engine)
             defer { state.isRunning = true }

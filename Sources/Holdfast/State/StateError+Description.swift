@@ -83,6 +83,9 @@ extension StateError: CustomStringConvertible {
         case .latched: "Look at the kernel's log, and open the state file anew before saving again."
         // The lock's own words have it.
         case .notLocked where cause?.permissionAdvice != nil: nil
+        case .notLocked
+        where (underlying as? LockError).map { $0.code == .refused && $0.path.hasSuffix(".arena") } ?? false:
+            "If no other program needs that file, delete it: the state is not in it, and Holdfast makes a new one."
         case .notSaved, .notRead, .notLocked, .directoryNotSynced, .notDurable: cause?.advice
         default: nil
         }

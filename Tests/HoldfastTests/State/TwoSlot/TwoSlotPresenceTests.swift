@@ -58,6 +58,88 @@ struct TwoSlotPresenceTests {
         #expect(generations.max() ?? 1 == newest)
     }
 
+    @Test("a copied arena is another arena, though its random number is the same")
+    func copiedArena() throws {
+        let first = try directory.slots()
+        try first.save([1])
+        try linkState()
+        try FileManager.default.copyItem(atPath: "\(path)/one/.state.arena", toPath: "\(path)/two/.state.arena")
+        #expect(try stateError { try other.slots().save([2]) }.code == .compromised)
+        try first.save([3])
+        #expect(try first.load() == [3])
+    }
+
+    @Test("a file with a second name is not replaced by a larger one: the other name would keep the old state")
+    func growthByTwoNames() throws {
+        let state = try directory.slots()
+        try state.save([1])
+        try linkState()
+        #expect(try stateError { try state.save([UInt8](repeating: 2, count: 20_000)) }.code == .refused)
+        #expect(try stateError { try state.convert(to: .replace) }.code == .refused)
+        try FileManager.default.removeItem(atPath: "\(path)/two/state")
+        try state.save([UInt8](repeating: 2, count: 20_000))
+    }
+
+    @Test("the mark of a save that failed by way of another arena is kept")
+    func failedByAnotherArena() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        try directory.slots().save([1])
+        try directory.slots().save([2])
+        // Another arena stands here for a while, as beside another name of the file.
+        try directory.rename(directory.name(".state.arena"), to: directory.name("kept"), replacing: true)
+        let flushes = Mutex(0)
+        fileSystem.faults = .failEvery(with: EIO) { call in
+            // The first is that of what was found.
+            call.function == "fdatasync"
+                && flushes.withLock {
+                    $0 += 1; return $0 == 2
+                }
+        }
+        let error = try stateError { try directory.slots().save([3]) }
+        #expect(error.code == .outcomeUnknown && error.found == 3, "\(error)")
+        fileSystem.faults = .none
+        try directory.rename(directory.name("kept"), to: directory.name(".state.arena"), replacing: true)
+        #expect(try directory.slots().save([4]).generation > 3)
+    }
+
+    @Test("a reader follows the saves of its own state file into a new arena")
+    func readerOfTheSameFile() throws {
+        let state = try directory.slots()
+        try state.save([1])
+        var reader = state.reader()
+        #expect(try reader.read() == [1])
+        try directory.unlink(directory.name(".state.arena"))
+        // The arena is looked for at most every five milliseconds.
+        usleep(10_000)
+        try state.save([2])
+        #expect(try reader.read() == [2])
+        try state.save([3])
+        #expect(try reader.read() == [3])
+    }
+
+    @Test("threads that use one state file for the first time are given no save in progress")
+    func firstUseByTwoThreads() throws {
+        let fileSystem = SimulatedFileSystem()
+        let directory = try fileSystem.directory()
+        try directory.slots().save([1])
+        let state = try directory.slots()
+        let seen = Journal<[UInt8]>()
+        let began = Flag()
+        fileSystem.onCall = { _, call in
+            guard call.function == "fdatasync", call.path == "/state", began.set() else { return }
+            let done = DispatchSemaphore(value: 0)
+            Thread {
+                if let value = try? state.load() { seen.write(value) }
+                done.signal()
+            }.start()
+            done.wait()
+        }
+        try state.save([2])
+        fileSystem.onCall = nil
+        #expect(seen.entries == [[1]])
+    }
+
     @Test("one file by two names, one user after the other: each sees what the other has saved")
     func oneAfterTheOther() throws {
         try directory.slots().save([1])
@@ -169,7 +251,10 @@ struct TwoSlotPresenceTests {
                 == "\(directory.path)/state"
         }
         #expect(!reused.isEmpty)
-        for number in reused { #expect(dup2(foreign.rawValue, number) == number) }
+        for number in reused {
+            #expect(dup2(foreign.rawValue, number) == number)
+            _ = fcntl(number, F_SETFD, FD_CLOEXEC)
+        }
         #expect(try state.load() == [1])
         #expect(try state.save([2]).generation == 2)
         #expect(try directory.slots().load() == [2])
