@@ -40,6 +40,7 @@ struct MutexStressTests {
             let run = try await MutexStressRun(
                 "--mutex arena --mutexes 1 --stops 100 --kill-interval 10000 --seconds 4"
             )
+            if run.acquisitions == 0 { continue }
             #expect(run.problems == [])
             if run.stopsInside > 0 { return }
         }
