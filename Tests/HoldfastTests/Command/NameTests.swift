@@ -4,6 +4,7 @@
 
 import Foundation
 import Testing
+import _HoldfastTestShims
 
 @Suite(.temporaryDirectory)
 struct NameTests {
@@ -107,6 +108,10 @@ struct NameTests {
     }
 
     @Test func worksWithoutProc() async throws {
+        guard hft_counts_allocations() else {
+            print("NOT RUN: \(#function): a sanitizer ends the tool with a status of its own where it finds no /proc")
+            return
+        }
         guard let sh = CommandLineTool.named("sh").unshared("--mount") else { return }
         let script = """
             mount -t tmpfs none /proc && cd "$1" || exit 1
