@@ -55,7 +55,7 @@ int hf_unmap(void *address, size_t length);
 /* Gives every byte of the file a block of its own, so that no store into a mapping of it finds the disk full: holes are
    filled, and blocks that it shares with a copy are copied. One ioctl(2) FS_IOC_FIEMAP (lseek(2) SEEK_HOLE on tmpfs) if
    that is so already; else fallocate(2) with mode 0 and, where the file system has it, FALLOC_FL_UNSHARE_RANGE. The
-   contents stay, whoever changes them meanwhile. ENOSPC, EDQUOT: the disk is full. EOPNOTSUPP where there is no
+   contents stay, also while other processes change them. ENOSPC, EDQUOT: the disk is full. EOPNOTSUPP where there is no
    fallocate(2). */
 int hf_allocate(int descriptor, off_t length);
 

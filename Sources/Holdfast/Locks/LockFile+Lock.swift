@@ -158,9 +158,7 @@ extension LockFile {
                 reason: "this lock was named before a fork; name it anew in the child"
             )
         }
-        if site.isHeld(by: holder) {
-            throw LockError(.reentrant, path: path, reason: "this task holds it already and would wait for itself")
-        }
+        try site.checkNotHeld(by: holder, path: path)
         if let deadline, deadline <= .now {
             throw LockError(.timedOut, path: path, reason: "the deadline passed", holder: attempt.holder(of: self))
         }

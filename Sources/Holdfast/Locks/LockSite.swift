@@ -119,7 +119,14 @@ extension LockSite {
         state.withLock { $0.descriptors[descriptor] != nil }
     }
 
-    func isHeld(by holder: HolderID) -> Bool {
+    /// Refuses a holder that would wait for itself.
+    func checkNotHeld(by holder: HolderID, path: String) throws(LockError) {
+        if isHeld(by: holder) {
+            throw LockError(.reentrant, path: path, reason: "this task holds it already and would wait for itself")
+        }
+    }
+
+    private func isHeld(by holder: HolderID) -> Bool {
         state.withLock { $0.holders.contains(holder) }
     }
 

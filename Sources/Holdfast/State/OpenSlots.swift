@@ -4,7 +4,7 @@
 //
 // A file can be reached by a second name or directory, and its users then meet in two arenas, which know nothing of each
 // other. So each user of an arena holds a shared lock on a byte of the file that stands for the arena, far behind its end;
-// whoever finds a byte of another arena locked may neither believe the published word nor write. Each arena has two bytes:
+// a user that finds a byte of another arena locked may neither believe the published word nor write. Each arena has two bytes:
 //
 //   present   the user believes the word of this arena
 //   vouching  the word is right: the user has looked at both slots, or came while another one vouched

@@ -61,6 +61,11 @@ extension SlotEngine {
         return current == 0 ? nil : (current, word.place(for: file))
     }
 
+    /// Has the arena looked for again that was opened last.
+    private func endLooking() {
+        if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
+    }
+
     /// Has the arena looked for again, which was deleted or replaced.
     private func endLooking(at word: PublishedWord) {
         word.end()
@@ -159,7 +164,7 @@ extension SlotEngine {
         _ operation: StateError.Operation,
         deadline: ContinuousClock.Instant?
     ) throws(StateError) -> TwoSlotSidecar.Lock {
-        if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
+        endLooking()
         file.leave()
         let holder = HolderID.current
         let site = try orNotLocked(operation) { () throws(SystemError) in
@@ -168,9 +173,10 @@ extension SlotEngine {
         let inode = try orNotLocked(operation) { () throws(SystemError) in
             try files.directory.open(names.state, .readWrite)
         }
-        if site.isHeld(by: holder) {
-            let reason = "this task holds it already and would wait for itself"
-            throw files.lockFailure(LockError(.reentrant, path: path, reason: reason), operation)
+        do throws(LockError) {
+            try site.checkNotHeld(by: holder, path: path)
+        } catch {
+            throw files.lockFailure(error, operation)
         }
         var met: ContinuousClock.Instant?
         while true {
@@ -231,9 +237,9 @@ extension SlotEngine {
         guard let file = memory.withLock({ $0.file }), file.isOfThisProcess, let arena = file.arena else {
             return false
         }
-        // A number that other code has closed is nobody's to look at.
+        // What a number leads to that other code has closed is not this file's.
         guard file.isSound, directoryIsSound else {
-            if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
+            endLooking()
             return false
         }
         do throws(SystemError) {
@@ -246,7 +252,7 @@ extension SlotEngine {
             // What cannot be seen (EACCES, ENFILE) is not known to be gone.
             return true
         }
-        if let word = memory.withLock({ $0.word }) { endLooking(at: word) }
+        endLooking()
         file.leave()
         return true
     }

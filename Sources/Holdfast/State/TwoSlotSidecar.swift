@@ -127,10 +127,7 @@ final class TwoSlotSidecar: Sendable {
         switch kind {
         case .arena(let mutex):
             let holder = HolderID.current
-            if site.isHeld(by: holder) {
-                let reason = "this task holds it already and would wait for itself"
-                throw LockError(.reentrant, path: mutex.arena.path, reason: reason)
-            }
+            try site.checkNotHeld(by: holder, path: mutex.arena.path)
             try checkPlace()
             let lock = try mutex.lock(deadline: deadline)
             site.hold(holder)
