@@ -10,7 +10,7 @@ internal import _HoldfastStressShims
 /// The parent process of a run.
 struct Supervisor<Run: SupervisedRun> {
     /// How long the run may make no progress, and how long workers may take to end.
-    private static var patience: Duration { .seconds(20) }
+    private static var patience: Duration { .seconds(120) }
     /// How often it looks whether the run is over.
     private static var interval: Int64 { 10_000_000 }
 

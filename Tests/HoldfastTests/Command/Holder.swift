@@ -10,7 +10,7 @@ struct Holder {
     let command: pid_t
 
     /// Waits until it holds the lock.
-    init(_ path: String, _ options: String..., script: String = "exec sleep 600") async throws {
+    init(_ path: String, _ options: String..., script: String = "exec sleep 7200") async throws {
         let ready = "\(TemporaryDirectory.current)/.ready-\(UUID().uuidString)"
         let publish = "echo $$ > '\(ready).new'; mv '\(ready).new' '\(ready)'"
         process = try CommandLineTool.holdfastctl.start(

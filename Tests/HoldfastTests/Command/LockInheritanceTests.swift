@@ -41,7 +41,7 @@ struct LockInheritanceTests {
 
     @Test func staysHeldByAChildThatTheCommandLeavesBehind() async throws {
         let pids = "\(TemporaryDirectory.current)/pid"
-        let script = "sleep 600 > /dev/null 2>&1 & echo $! > \(pids)"
+        let script = "sleep 7200 > /dev/null 2>&1 & echo $! > \(pids)"
         // Kept until the end of the test, because its end is also that of the child.
         let run = try tool.start(["lock", "run", path, "--", "sh", "-c", script])
         #expect(try await run.outcome().status == 0)
@@ -49,7 +49,7 @@ struct LockInheritanceTests {
         let child = try #require(pid_t(text.trimmingCharacters(in: .newlines)))
         #expect(try await tool.run("lock", "run", "--no-wait", path, "--", "true").status == 75)
         kill(child, SIGKILL)
-        #expect(try await tool.run("lock", "run", "--timeout", "600", path, "--", "true").status == 0)
+        #expect(try await tool.run("lock", "run", "--timeout", "7200", path, "--", "true").status == 0)
         withExtendedLifetime(run) {}
     }
 
@@ -108,7 +108,7 @@ struct LockInheritanceTests {
 
     @Test func leavesIgnoredSignalsAlone() async throws {
         let ready = "\(TemporaryDirectory.current)/ready"
-        let script = #"trap '' HUP; exec "$0" lock run "$1" -- sh -c "echo > '$2'; exec sleep 600""#
+        let script = #"trap '' HUP; exec "$0" lock run "$1" -- sh -c "echo > '$2'; exec sleep 7200""#
         let process = try CommandLineTool.named("sh").start(["-c", script, tool.command[0], path, ready])
         try await eventually("the command runs") { FileManager.default.fileExists(atPath: ready) }
         process.send(SIGHUP)
@@ -127,7 +127,7 @@ struct LockInheritanceTests {
         #expect(try await flock.run("-n", path, "true").status == 0)
 
         let ready = "\(TemporaryDirectory.current)/ready"
-        let other = try flock.start(["--no-fork", path, "sh", "-c", "echo > \(ready); exec sleep 600"])
+        let other = try flock.start(["--no-fork", path, "sh", "-c", "echo > \(ready); exec sleep 7200"])
         try await eventually("flock holds it") { FileManager.default.fileExists(atPath: ready) }
         let busy = try await tool.run("lock", "run", "--no-wait", path, "--", "true")
         #expect(busy.status == 75)

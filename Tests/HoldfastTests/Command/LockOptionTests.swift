@@ -30,7 +30,7 @@ struct LockOptionTests {
 
     @Test func doesNotGiveTheLockToADaemonOfTheCommand() async throws {
         // Kept until the end of the test, because its end is also that of the daemon.
-        let script = "sleep 600 > /dev/null 2>&1 &"
+        let script = "sleep 7200 > /dev/null 2>&1 &"
         let run = try tool.start(["lock", "run", "--close", path, "--", "sh", "-c", script])
         #expect(try await run.outcome().status == 0)
         #expect(try await tool.run("lock", "run", "--no-wait", path, "--", "true").status == 0)
@@ -154,7 +154,7 @@ struct LockOptionTests {
 
     /// The command of a killed holder may hold its lock a moment longer.
     private func statusBecomes(_ status: Int32, of names: [String]) async throws {
-        let deadline = ContinuousClock.now + .seconds(60)
+        let deadline = ContinuousClock.now + .seconds(600)
         var found: Int32?
         while found != status, ContinuousClock.now < deadline {
             found = try await tool.start(["lock", "status", "--exit-code"] + names).outcome().status

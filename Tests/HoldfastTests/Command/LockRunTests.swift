@@ -66,7 +66,7 @@ struct LockRunTests {
 
     @Test func waitsForItsTurn() async throws {
         let holder = try await Holder(path)
-        let next = try tool.start(["lock", "run", "--timeout", "600", path, "--", "true"])
+        let next = try tool.start(["lock", "run", "--timeout", "7200", path, "--", "true"])
         try await Task.sleep(for: .milliseconds(100))
         #expect(!next.hasEnded())
         holder.process.send(SIGTERM)

@@ -62,7 +62,7 @@ struct SignalTests {
 
     @Test func keepsForTheCommandWhatComesBeforeIt() async throws {
         let holder = try await Holder(path)
-        let waiting = try await waiter(["sleep", "600"])
+        let waiting = try await waiter(["sleep", "7200"])
         waiting.send(SIGUSR1)
         try await eventually("it is kept") {
             try #require(!waiting.hasEnded())

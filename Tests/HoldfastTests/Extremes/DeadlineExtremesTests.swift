@@ -7,7 +7,7 @@ import Foundation
 import Holdfast
 import Testing
 
-@Suite(.temporaryDirectory, .serialized, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .serialized, .timeLimit(.minutes(60)))
 struct DeadlineExtremesTests {
     /// From the first instant that there is to the last, as far from now.
     private static let offsets: [Duration] = {

@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct FencingTokenTests {
     @Test("Each exclusive acquisition has a greater token than all before, whatever file object made it")
     func grows() throws {

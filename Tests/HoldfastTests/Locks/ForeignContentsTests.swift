@@ -8,7 +8,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct ForeignContentsTests {
     /// What begins as a lock file does, or is as long as one, and is something else.
     static let contents: [String: [UInt8]] = {

@@ -8,7 +8,7 @@ import Holdfast
 import Testing
 import _HoldfastCShims
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct LockDescriptorTests {
     @Test("The release of a lock whose descriptor is a stranger's file says so, and leaves that file alone")
     func heldLock() async {

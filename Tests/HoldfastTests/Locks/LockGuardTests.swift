@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct LockGuardTests {
     /// A guard that somebody has locked who does not let go.
     private func lockGuard(of name: String, in directory: Directory) throws -> Descriptor {

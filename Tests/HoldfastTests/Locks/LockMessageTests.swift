@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct LockMessageTests {
     private func timeOut(_ lock: () throws(LockError) -> FileLock) throws -> LockError {
         do throws(LockError) {

@@ -8,7 +8,7 @@ import Synchronization
 import Testing
 import _HoldfastCShims
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct LockProcessTests {
     private var path: String { TemporaryDirectory.current + "/a.lock" }
 
@@ -74,7 +74,7 @@ struct LockProcessTests {
         #expect(try Child("/usr/bin/flock", ["-n", "-s", path, "true"]).wait() == 1)
         try lock.release()
         #expect(try Child("/usr/bin/flock", ["-n", path, "true"]).wait() == 0)
-        let other = try Child("/usr/bin/flock", ["--no-fork", path, "sh", "-c", "echo locked; exec sleep 600"])
+        let other = try Child("/usr/bin/flock", ["--no-fork", path, "sh", "-c", "echo locked; exec sleep 7200"])
         try other.waitForOutput("locked")
         try expectBusy(file.tryLock())
         guard case .held(let holder) = try file.status() else { throw Failed("not held") }
@@ -115,7 +115,7 @@ struct LockProcessTests {
         let file = try LockFile(path)
         for _ in 0..<2 { try require(file.tryLock()).release() }
         let lock = try require(file.tryLock())
-        let child = try Child("/bin/sleep", ["600"])
+        let child = try Child("/bin/sleep", ["7200"])
         try lock.release()
         try require(try LockFile(path).tryLock()).release()
         _ = child.pid
@@ -133,7 +133,7 @@ struct LockProcessTests {
             "/usr/bin/unshare",
             [
                 "--pid", "--fork", "--kill-child", "sh", "-c",
-                "echo $$ > \(pidPath); exec flock \(pidPath) sh -c 'echo locked; exec sleep 600'",
+                "echo $$ > \(pidPath); exec flock \(pidPath) sh -c 'echo locked; exec sleep 7200'",
             ]
         )
         try holder.waitForOutput("locked")
@@ -152,7 +152,7 @@ struct LockProcessTests {
             "/usr/bin/unshare",
             [
                 "--pid", "--fork", "--kill-child", holdfastctl, "lock", "run", path, "--", "sh", "-c",
-                "echo locked; exec sleep 600",
+                "echo locked; exec sleep 7200",
             ]
         )
         guard (try? holder.waitForOutput("locked")) != nil else {

@@ -8,7 +8,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct PIDFileByPathTests {
     /// Two of them, which must exclude each other.
     private func check(in directory: Directory) throws {

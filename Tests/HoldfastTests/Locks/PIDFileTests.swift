@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct PIDFileTests {
     @Test(
         "A PID file has the PID on line 1, excludes others, and is gone after the release",
@@ -146,7 +146,7 @@ struct PIDFileTests {
     func bareLivePID(ground: Ground) async throws {
         let directory = try ground.makeDirectory()
         let file = try PIDFile(directory.name("service.pid"), in: directory)
-        let child = try Child("/bin/sleep", ["600"])
+        let child = try Child("/bin/sleep", ["7200"])
         try directory.write("service.pid", "\(child.pid)\n")
         switch try file.tryLock() {
         case .acquired: throw Failed("acquired")

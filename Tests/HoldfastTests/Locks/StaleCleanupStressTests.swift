@@ -6,7 +6,7 @@
 
 import Testing
 
-@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(60)))
 struct StaleCleanupStressTests {
     @Test("the published stale cleanup lets two live holders in")
     func theSeedIsCaught() async throws {

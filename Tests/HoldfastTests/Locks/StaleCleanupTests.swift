@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct StaleCleanupTests {
     @Test(
         "TC-73-1: a lock file that holds a dead PID is removed, and no .removing file is left",

@@ -7,7 +7,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct UnwritableLockFileTests {
     private func makeDirectory(_ code: Int32, content: String) throws -> (SimulatedFileSystem, Directory) {
         let fileSystem = SimulatedFileSystem()

@@ -7,7 +7,7 @@ import Foundation
 import Holdfast
 import Testing
 
-@Suite(.temporaryDirectory, .serialized, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .serialized, .timeLimit(.minutes(60)))
 struct ArenaBlockTests {
     private let path = TemporaryDirectory.current
 

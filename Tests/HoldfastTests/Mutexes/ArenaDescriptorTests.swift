@@ -7,7 +7,7 @@ import Foundation
 import Holdfast
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct ArenaDescriptorTests {
     /// What the number leads to afterwards.
     enum Successor: String, CaseIterable, Codable {
@@ -25,7 +25,7 @@ struct ArenaDescriptorTests {
             let before = try arena[1].lock()
             try replace(number, by: successor, path)
             do throws(LockError) {
-                let lock = try arena[0].lock(deadline: .now + .seconds(60))
+                let lock = try arena[0].lock(deadline: .now + .seconds(600))
                 preconditionFailure("robbed: \(lock.token)")
             } catch {
                 precondition(error.code == .compromised && error.reason.contains("descriptor"), "\(error)")

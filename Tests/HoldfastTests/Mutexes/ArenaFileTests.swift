@@ -297,7 +297,7 @@ struct ArenaFileTests {
         let words: [UInt32] = [.max, 0x7fff_ffff, 0x4000_0000, 0x8000_0000, 1, 2000 << 19, 2047 << 19 | 5]
         for futex in words {
             try write(MutexWord(futex: futex, count: 3).raw, at: 12288)
-            try arena[0].withLock(deadline: .now + .seconds(60)) { _ in }
+            try arena[0].withLock(deadline: .now + .seconds(600)) { _ in }
         }
     }
 
@@ -322,7 +322,7 @@ struct ArenaFileTests {
             other = try open()
             try other?[0].withLock { _ in }
         }
-        let error = #expect(throws: LockError.self) { try arena[0].withLock(deadline: .now + .seconds(60)) { _ in } }
+        let error = #expect(throws: LockError.self) { try arena[0].withLock(deadline: .now + .seconds(600)) { _ in } }
         #expect(error?.code == .compromised)
         #expect(throws: LockError.self) { try arena[0].withLock { _ in } }
         try held.release()

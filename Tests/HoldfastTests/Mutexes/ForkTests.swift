@@ -7,7 +7,7 @@ import Foundation
 import Holdfast
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct ForkTests {
     @Test(
         "A child that is forked while threads open, lock and save opens an arena, a lock file and states, and uses them"

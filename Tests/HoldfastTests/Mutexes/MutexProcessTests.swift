@@ -7,7 +7,7 @@ import Holdfast
 import Testing
 import _HoldfastCShims
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct MutexProcessTests {
     private var path: String { TemporaryDirectory.current + "/a.arena" }
     private static let holder = CommandLineTool.sibling("holdfast-stress")
@@ -31,7 +31,7 @@ struct MutexProcessTests {
             let isBusy = try mutex.tryLock() == nil
             #expect(isBusy)
             holder.child.signal(SIGKILL)
-            let lock = try mutex.lock(deadline: .now + .seconds(60))
+            let lock = try mutex.lock(deadline: .now + .seconds(600))
             #expect(lock.abandoned == holder.token)
             #expect(lock.token > holder.token)
             try lock.release()
@@ -87,7 +87,7 @@ struct MutexProcessTests {
         #expect(isBusy)
         holder.child.signal(SIGCONT)
         holder.child.signal(SIGKILL)
-        #expect(try mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } == holder.token)
+        #expect(try mutex.withLock(deadline: .now + .seconds(600)) { $0.abandoned } == holder.token)
     }
 
     @Test("A holder in another PID namespace is not robbed while it lives, and is when it was killed")
@@ -102,7 +102,7 @@ struct MutexProcessTests {
         let error = #expect(throws: LockError.self) { try mutex.withLock(deadline: .now + .milliseconds(300)) { _ in } }
         #expect(error?.code == .timedOut)
         holder.child.signal(SIGKILL)
-        #expect(try mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } == holder.token)
+        #expect(try mutex.withLock(deadline: .now + .seconds(600)) { $0.abandoned } == holder.token)
     }
 
     @Test("A child that is forked without exec and outlives its parent keeps none of the parent's mutexes")
@@ -123,7 +123,7 @@ struct MutexProcessTests {
         }
         let child = try #require(Int32(try String(contentsOfFile: path + ".child", encoding: .utf8)))
         defer { kill(child, SIGKILL) }
-        #expect(try await mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } != nil)
+        #expect(try await mutex.withLock(deadline: .now + .seconds(600)) { $0.abandoned } != nil)
         #expect(kill(child, 0) == 0)
     }
 
@@ -157,7 +157,7 @@ struct MutexProcessTests {
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
                 let lock = try MutexArena(path, count: 1)[0].lock()
                 try "\(getpid())".write(toFile: path + ".pid", atomically: true, encoding: .utf8)
-                let words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("600"), nil]
+                let words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("7200"), nil]
                 closePipes()
                 unsafe execv("/bin/sleep", words)
                 _ = lock.token
@@ -165,7 +165,7 @@ struct MutexProcessTests {
         }
         try await waitUntil { FileManager.default.fileExists(atPath: path + ".pid") }
         let pid = try #require(Int32(try String(contentsOfFile: path + ".pid", encoding: .utf8)))
-        #expect(try await mutex.withLock(deadline: .now + .seconds(60)) { $0.abandoned } != nil)
+        #expect(try await mutex.withLock(deadline: .now + .seconds(600)) { $0.abandoned } != nil)
         #expect(kill(pid, SIGKILL) == 0)
         _ = await process.value
     }

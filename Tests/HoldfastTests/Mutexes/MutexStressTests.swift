@@ -5,7 +5,7 @@
 
 import Testing
 
-@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(60)))
 struct MutexStressTests {
     @Test("a mutex that takes a slow holder for a dead one lets two live holders in")
     func theThiefIsCaught() async throws {

@@ -25,7 +25,7 @@ struct WordWaitTests {
             while !sleeper.mayEnd.load(ordering: .acquiring) { usleep(1000) }
         }
         thread.start()
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(600)
         while sleeper.outcome.load(ordering: .acquiring) == 0, ContinuousClock.now < deadline {
             let target = sleeper.thread.load(ordering: .acquiring)
             if target != 0 { _ = pthread_kill(pthread_t(target), SIGURG) }

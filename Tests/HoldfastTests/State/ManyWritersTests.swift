@@ -6,7 +6,7 @@ import Foundation
 import Holdfast
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct ManyWritersTests {
     @Test("eight processes lose no update")
     func processes() async throws {

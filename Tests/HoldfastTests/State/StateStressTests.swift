@@ -5,7 +5,7 @@
 
 import Testing
 
-@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.serialized, .temporaryDirectory, .timeLimit(.minutes(60)))
 struct StateStressTests {
     @Test("writers without a lock over load and save lose updates")
     func theUnlockedIsCaught() async throws {

@@ -125,7 +125,7 @@ struct CommandLineTool: Sendable {
 
 /// Waits until something becomes true, for two minutes at most.
 func eventually(_ what: Comment, _ condition: () throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(120)
+    let deadline = ContinuousClock.now + .seconds(600)
     while try !condition() {
         try #require(ContinuousClock.now < deadline, what)
         try await Task.sleep(for: .milliseconds(2))

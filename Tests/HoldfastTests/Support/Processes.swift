@@ -74,7 +74,7 @@ enum Processes {
 
     /// Runs the body while a process sleeps.
     static func withSleeper<Result>(_ body: (Int32) throws -> Result) throws -> Result {
-        let child = try Child("/bin/sleep", ["600"])
+        let child = try Child("/bin/sleep", ["7200"])
         return try body(child.pid)
     }
 

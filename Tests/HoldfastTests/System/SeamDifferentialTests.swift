@@ -8,7 +8,7 @@ import Holdfast
 import HoldfastTesting
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct SeamDifferentialTests {
     @Test
     func theSimulationDoesWhatTheKernelDoes() async {

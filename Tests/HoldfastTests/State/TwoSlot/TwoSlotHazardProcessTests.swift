@@ -8,7 +8,7 @@ import HoldfastTesting
 import Synchronization
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(3)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct TwoSlotHazardProcessTests {
     private var path: String { "\(TemporaryDirectory.current)/state" }
 
@@ -16,14 +16,14 @@ struct TwoSlotHazardProcessTests {
         try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
     }
 
-    /// The next value; nil if there is none within ten seconds.
+    /// The next value; nil if there is none within ten minutes.
     private func next(of values: sending StateValues<Int>.AsyncIterator) async throws -> Int? {
         let next = Task { [values] in
             var values = values
             return try await values.next()
         }
         Task {
-            try await Task.sleep(for: .seconds(10))
+            try await Task.sleep(for: .seconds(600))
             next.cancel()
         }
         return try await next.value

@@ -8,7 +8,7 @@ import HoldfastTesting
 import Synchronization
 import Testing
 
-@Suite(.temporaryDirectory, .timeLimit(.minutes(10)))
+@Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct TwoSlotProcessTests {
     private var path: String { "\(TemporaryDirectory.current)/state" }
     private static let options = StateOptions(strategy: .twoSlot)
