@@ -73,7 +73,7 @@ package enum PIDFileSchedules: String, CaseIterable, Sendable {
         }
     }
 
-    private func clean(_ directory: Directory) throws {
+    private func clean(_ directory: OpenDirectory) throws {
         if isSound {
             _ = try PIDFile(Self.name, in: directory).removeIfStale()
         } else {

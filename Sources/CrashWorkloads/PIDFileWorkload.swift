@@ -60,7 +60,7 @@ enum PIDFileWorkload: Sendable {
         try PIDFile(Self.name, in: run.fileSystem.directory())
     }
 
-    private func lock(_ run: CrashRun<Note>) throws -> FileLock {
+    private func lock(_ run: CrashRun<Note>) throws -> HeldLock {
         if run.fileSystem.contents(of: "/service.pid") != nil { run.note(.overwriting) }
         return try pidFile(run).lock(deadline: .now)
     }

@@ -8,7 +8,7 @@ internal import _HoldfastCShims
 
 /// O_CREAT|O_EXCL, the PID written after it, stale locks renamed to `.removing`.
 package struct RemovingProtocol {
-    private let directory: Directory
+    private let directory: OpenDirectory
     private let name: FileName
     /// Looks again after the rename, and links the file back if it took away a live lock.
     ///
@@ -16,7 +16,7 @@ package struct RemovingProtocol {
     /// that its lock comes back for ever: such a run may come to a standstill.
     private let verifies: Bool
 
-    package init(directory: Directory, name: FileName, verifies: Bool) {
+    package init(directory: OpenDirectory, name: FileName, verifies: Bool) {
         self.directory = directory
         self.name = name
         self.verifies = verifies

@@ -10,7 +10,7 @@ package import HoldfastTesting
 /// Versions are stored by attempts, counted from 1; a version may be stored again, by putting the previous copy back.
 enum StateNote: Hashable, Sendable {
     case began(attempt: Int, version: Int)
-    case saved(attempt: Int, Durability)
+    case saved(attempt: Int, StateDurability)
     /// A durable load returned what this attempt stored, and its caller acts upon it.
     case reliedOn(attempt: Int)
 }
@@ -119,7 +119,7 @@ package struct StateWorkload: Sendable {
 
 /// A program that keeps numbered versions in a state file.
 final class StateProgram {
-    let directory: Directory
+    let directory: OpenDirectory
     let state: StateFile<[UInt8]>
     private let options: StateOptions
     private(set) var attempts: Int
@@ -167,7 +167,7 @@ final class StateProgram {
         return Self.version(of: previous) ?? 0
     }
 
-    private func save(_ step: StateStep) throws -> Commit {
+    private func save(_ step: StateStep) throws -> StateCommit {
         switch step {
         case .restorePrevious: return try state.restorePrevious()
         case .save(let length): return try state.save(Self.payload(versions, length))

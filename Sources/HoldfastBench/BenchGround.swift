@@ -17,7 +17,7 @@ internal import _HoldfastCShims
 /// A directory to measure in.
 public final class BenchGround: Sendable {
     /// The directory, open.
-    public let directory: Directory
+    public let directory: OpenDirectory
     /// Its path.
     public var path: String { directory.path }
     /// The signals that were blocked before, for processes that are started here.
@@ -36,7 +36,7 @@ public final class BenchGround: Sendable {
     public init(in parent: String, warn: @escaping @Sendable (String) -> Void) throws(SystemError) {
         let path = "\(parent)/holdfast-bench-\(hexadecimal(.random(in: .min ... .max)))"
         if unsafe mkdir(path, 0o700) != 0 { throw SystemError(call: "mkdir", code: errno) }
-        directory = try Directory(path)
+        directory = try OpenDirectory(path)
         self.warn = warn
         // Threads inherit this, so that the signals stay pending for the one that waits for them.
         signals = SignalSet.termination.block()
@@ -83,14 +83,16 @@ public final class BenchGround: Sendable {
         warn("'\(path)' could not be removed")
     }
 
-    private static func empty(_ directory: Directory) {
+    private static func empty(_ directory: OpenDirectory) {
         for name in (try? directory.names()) ?? [] {
             guard let file = FileName(name) else { continue }
             do throws(SystemError) {
                 try directory.unlink(file)
             } catch {
                 let path = "\(directory.path)/\(name)"
-                guard error.code == EISDIR || error.code == EPERM, let inner = try? Directory(path) else { continue }
+                guard error.code == EISDIR || error.code == EPERM, let inner = try? OpenDirectory(path) else {
+                    continue
+                }
                 empty(inner)
                 unsafe rmdir(path)
             }

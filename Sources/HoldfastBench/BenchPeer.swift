@@ -99,13 +99,13 @@ public struct BenchLock: Sendable {
     }
 
     private let kind: Kind
-    private let directory: Directory
+    private let directory: OpenDirectory
     private let name: FileName
     var path: String { directory.path(of: name) }
 
     /// Opens the lock, made if it is not there.
     public init(_ implementation: LockImplementation, _ path: String) throws {
-        (directory, name) = try Directory.resolve(path)
+        (directory, name) = try OpenDirectory.resolve(path)
         kind =
             switch implementation {
             case .holdfast: .file(try LockFile(name, in: directory))
@@ -124,11 +124,11 @@ public struct BenchLock: Sendable {
     /// A held lock of one of the kinds.
     public enum Held: ~Copyable {
         /// Of a ``LockFile``.
-        case file(FileLock)
+        case file(HeldLock)
         /// The descriptor, whose close(2) is the release.
         case kernel(Int32)
         /// Of a ``SharedMemoryMutex``.
-        case mutex(SharedMemoryLock)
+        case mutex(HeldMutex)
         /// The page of the mutex.
         case pthread(FloorPage)
         /// The page of the futex whose turn is passed by the release.

@@ -22,7 +22,7 @@ public struct DiskCounter: Sendable {
     private let directories: [String]
 
     /// Nil if no disk is known: a file system in memory, over the network, in user space, or another kernel than Linux.
-    public init?(of directory: Directory, on mount: Mount?) {
+    public init?(of directory: OpenDirectory, on mount: Mount?) {
         var found: [String] = []
         if let device = try? directory.descriptor.status().identity.device {
             // As glibc's major(3) and minor(3) take them apart.
@@ -88,6 +88,6 @@ public struct DiskCounter: Sendable {
     }
 
     private static func names(in path: String) -> [String] {
-        (try? Directory(path).names()) ?? []
+        (try? OpenDirectory(path).names()) ?? []
     }
 }

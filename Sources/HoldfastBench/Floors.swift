@@ -9,9 +9,9 @@ public import Holdfast
 public enum Floors {
     /// Opens, locks with flock(2), and closes a file so many times.
     public static func lock(
-        _ directory: Directory,
+        _ directory: OpenDirectory,
         _ name: String,
-        mode: FileLock.Mode = .exclusive,
+        mode: HeldLock.Mode = .exclusive,
         _ count: Int
     ) throws {
         try checkFloor("flock", unsafe hf_floor_lock(directory.descriptor.rawValue, name, mode == .exclusive, count))
@@ -20,7 +20,7 @@ public enum Floors {
     /// Opens a file and waits for its lock.
     ///
     /// - Returns: The descriptor, whose close(2) is the release.
-    public static func waitForLock(_ directory: Directory, _ name: String) throws -> Int32 {
+    public static func waitForLock(_ directory: OpenDirectory, _ name: String) throws -> Int32 {
         let descriptor = unsafe hf_floor_wait_for_lock(directory.descriptor.rawValue, name)
         try checkFloor("flock", descriptor)
         return descriptor
@@ -33,7 +33,7 @@ public enum Floors {
 
     /// Replaces a file so many times: open, write, fsync, rename, fsync of the directory; or without the two flushes.
     public static func save(
-        _ directory: Directory,
+        _ directory: OpenDirectory,
         _ name: String,
         _ bytes: [UInt8],
         flushes: Bool = true,

@@ -8,7 +8,7 @@ internal import _HoldfastFloors
 /// Taking and releasing a lock that nobody else wants.
 public enum LockRows {
     /// A `LockFile`.
-    public static func uncontended(_ mode: FileLock.Mode, _ bench: Bench) throws -> BenchRow {
+    public static func uncontended(_ mode: HeldLock.Mode, _ bench: Bench) throws -> BenchRow {
         let isExclusive = mode == .exclusive
         let file = try LockFile("\(bench.ground.path)/uncontended.lock")
         let directory = bench.ground.directory

@@ -78,7 +78,7 @@ public enum Machine {
 
 /// The text of a small file of the system's, nil if it cannot be read.
 public func readText(_ path: String) -> String? {
-    guard let (directory, name) = try? Directory.resolve(path), let file = try? directory.open(name, .read) else {
+    guard let (directory, name) = try? OpenDirectory.resolve(path), let file = try? directory.open(name, .read) else {
         return nil
     }
     var bytes = [UInt8](repeating: 0, count: 1 << 16)

@@ -82,7 +82,7 @@ public final class FloorPage: Sendable {
 
     /// Maps a file, made if it is not there.
     public init(_ path: String) throws {
-        let (directory, name) = try Directory.resolve(path)
+        let (directory, name) = try OpenDirectory.resolve(path)
         guard let page = unsafe hf_floor_map(directory.descriptor.rawValue, name.description) else {
             throw SystemError(call: "mmap", code: errno)
         }

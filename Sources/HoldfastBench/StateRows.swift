@@ -8,7 +8,7 @@ internal import _HoldfastFloors
 /// Saving and loading a state.
 public enum StateRows {
     /// Saves of 4 KiB by replacement.
-    public static func save(_ durability: Durability, _ bench: Bench) throws -> BenchRow {
+    public static func save(_ durability: StateDurability, _ bench: Bench) throws -> BenchRow {
         try save("4KiB", length: 4 << 10, durability, goal: durability == .powerLoss ? .ratio(1.1) : nil, bench)
     }
 
@@ -18,7 +18,7 @@ public enum StateRows {
     public static func save(
         _ name: String,
         length: Int,
-        _ durability: Durability = .powerLoss,
+        _ durability: StateDurability = .powerLoss,
         goal: Goal? = nil,
         seconds: Double = 6,
         _ bench: Bench
@@ -163,7 +163,7 @@ public func somePayload(_ length: Int) -> [UInt8] {
 
 /// The floor of a load.
 public final class LoadFloor {
-    private let directory: Directory
+    private let directory: OpenDirectory
     private let name: String
     private var buffer: [UInt8]
 
@@ -189,7 +189,7 @@ public final class SlotFloor {
 
     /// Makes a file, for payloads of so many bytes.
     public init(_ bench: Bench, _ name: String, length: Int) throws {
-        let (directory, fileName) = try Directory.resolve("\(bench.ground.path)/\(name)")
+        let (directory, fileName) = try OpenDirectory.resolve("\(bench.ground.path)/\(name)")
         file = try directory.open(fileName, .readWriteOrCreate(permissions: 0o600))
         frame = [UInt8](repeating: 0x2a, count: 128 + length)
         try save(2)

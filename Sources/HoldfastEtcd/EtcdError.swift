@@ -54,9 +54,9 @@ public struct EtcdError: Error, Sendable {
         public static let newerFormat = Code(value: .newerFormat)
         /// The state has the schema ``EtcdError/found``, newer than this program's, ``EtcdError/expected``.
         public static let newerSchema = Code(value: .newerSchema)
-        /// No `Migration` leads on from the schema ``EtcdError/found`` towards ``EtcdError/expected``.
+        /// No `StateMigration` leads on from the schema ``EtcdError/found`` towards ``EtcdError/expected``.
         public static let missingMigration = Code(value: .missingMigration)
-        /// The `Migration` from the schema ``EtcdError/found`` threw ``EtcdError/underlying``.
+        /// The `StateMigration` from the schema ``EtcdError/found`` threw ``EtcdError/underlying``.
         public static let migrationFailed = Code(value: .migrationFailed)
         /// The codec threw ``EtcdError/underlying`` for the value to save.
         ///

@@ -5,7 +5,7 @@
 internal import Holdfast
 
 /// A lock that an open file of a ``SimulatedFileSystem`` holds.
-public struct HeldLock: Hashable, Sendable, CustomStringConvertible {
+public struct SimulatedLock: Hashable, Sendable, CustomStringConvertible {
     /// Which of the two families of kernel locks it belongs to; they do not see each other.
     public enum Family: Hashable, Sendable {
         /// flock(2).
@@ -37,15 +37,15 @@ extension SimulatedFileSystem {
     }
 
     /// The locks on whole files that are held, in the order of their descriptors.
-    public var heldLocks: [HeldLock] {
+    public var heldLocks: [SimulatedLock] {
         withState { state in
             state.open.sorted { $0.key < $1.key }.flatMap { descriptor, file in
                 let whole = file.ranges.first { $0.range == wholeFile }
-                return [(HeldLock.Family.flock, file.flock), (.openFileDescription, whole?.mode)].compactMap {
+                return [(SimulatedLock.Family.flock, file.flock), (.openFileDescription, whole?.mode)].compactMap {
                     family,
                     mode in
                     mode.map {
-                        HeldLock(
+                        SimulatedLock(
                             path: file.path,
                             descriptor: descriptor,
                             family: family,

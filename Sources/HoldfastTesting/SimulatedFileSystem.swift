@@ -53,21 +53,21 @@ extension SimulatedFileSystem {
     /// - Parameter path: From the root, whether it begins with `/` or not.
     /// - Returns: The directory, which closes its descriptor when nothing refers to it any more.
     /// - Throws: `SystemError`: ENOENT, ENOTDIR, ELOOP, or what the fault plan says.
-    public func directory(_ path: String = "/") throws(SystemError) -> Directory {
-        try Directory(path, on: self)
+    public func directory(_ path: String = "/") throws(SystemError) -> OpenDirectory {
+        try OpenDirectory(path, on: self)
     }
 
     /// Opens a directory of this file system after making the levels of its path that are missing.
     ///
-    /// As `Directory(makingPath:permissions:)` does: the parent of each new level is flushed.
+    /// As `OpenDirectory(makingPath:permissions:)` does: the parent of each new level is flushed.
     ///
     /// - Parameters:
     ///   - path: From the root, whether it begins with `/` or not.
     ///   - permissions: The mode of new levels, less ``umask``.
     /// - Returns: The directory of the last level.
     /// - Throws: `SystemError`, as ``directory(_:)``.
-    public func directory(makingPath path: String, permissions: UInt32 = 0o700) throws(SystemError) -> Directory {
-        try Directory(makingPath: path, permissions: permissions, on: self)
+    public func directory(makingPath path: String, permissions: UInt32 = 0o700) throws(SystemError) -> OpenDirectory {
+        try OpenDirectory(makingPath: path, permissions: permissions, on: self)
     }
 
     /// The calls that were made since the beginning or ``resetCalls()``, in the order in which they began.
@@ -116,7 +116,7 @@ extension SimulatedFileSystem {
         return try result.get()
     }
 
-    /// What `Directory` is told when it asks whether other machines share the file system; false at first.
+    /// What `OpenDirectory` is told when it asks whether other machines share the file system; false at first.
     public var isShared: Bool {
         get { state.withLock { $0.isShared } }
         set { state.withLock { $0.isShared = newValue } }

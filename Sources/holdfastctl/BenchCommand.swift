@@ -43,7 +43,7 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
         #if os(Linux)
-        guard (try? Directory("/proc/self")) != nil else {
+        guard (try? OpenDirectory("/proc/self")) != nil else {
             throw CommandFailure(.unavailable, "bench needs /proc, where it finds this program and the kernel's counts")
         }
         #endif

@@ -9,7 +9,7 @@ internal import _HoldfastCShims
 enum LockFiles {
     /// One lock file.
     struct Entry {
-        let directory: Directory
+        let directory: OpenDirectory
         let name: FileName
         let path: String
         /// Whether it was found in a directory, and not named by the caller.
@@ -22,9 +22,9 @@ enum LockFiles {
         do throws(SystemError) {
             // Neither can be a symbolic link, and neither is a name within a directory.
             if isDirectoryByName(path) {
-                return try entries(of: Directory(path))
+                return try entries(of: OpenDirectory(path))
             }
-            let (directory, name) = try Directory.resolve(path)
+            let (directory, name) = try OpenDirectory.resolve(path)
             guard try directory.status(of: name)?.kind == .directory else {
                 return [Entry(directory: directory, name: name, path: path)]
             }
@@ -35,7 +35,7 @@ enum LockFiles {
         }
     }
 
-    private static func entries(of directory: Directory) throws(SystemError) -> [Entry] {
+    private static func entries(of directory: OpenDirectory) throws(SystemError) -> [Entry] {
         try directory.names().filter(isLockFile).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             .compactMap { name in
                 FileName(name).map {
@@ -56,12 +56,14 @@ enum LockFiles {
         return last.elementsEqual(".".utf8) || last.elementsEqual("..".utf8)
     }
 
-    private static func open(_ name: FileName, in parent: Directory, path: String) throws(SystemError) -> Directory {
+    private static func open(_ name: FileName, in parent: OpenDirectory, path: String) throws(SystemError)
+        -> OpenDirectory
+    {
         let fileSystem = parent.fileSystem
         let descriptor = try retrying { () throws(SystemError) in
             try fileSystem.openDirectory(name.description, in: parent.descriptor.rawValue, followingLink: false)
         }
-        return Directory(fileSystem, owning: descriptor, path: path)
+        return OpenDirectory(fileSystem, owning: descriptor, path: path)
     }
 
     private static func withoutTrailingSlashes(_ path: String) -> String {

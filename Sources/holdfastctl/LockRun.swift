@@ -153,7 +153,7 @@ struct LockRun: ParsableCommand {
         throw ExitCode(end.status)
     }
 
-    private func acquire(_ mask: SignalSet) throws -> FileLock {
+    private func acquire(_ mask: SignalSet) throws -> HeldLock {
         do {
             return try lock(mask)
         } catch {
@@ -164,10 +164,10 @@ struct LockRun: ParsableCommand {
         }
     }
 
-    private func lock(_ mask: SignalSet) throws -> FileLock {
+    private func lock(_ mask: SignalSet) throws -> HeldLock {
         let deadline = Arguments.deadline(timeout)
         let file = try LockFile(path, label: label, permissions: access.permissions, group: access.group)
-        let mode: FileLock.Mode = isShared ? .shared : .exclusive
+        let mode: HeldLock.Mode = isShared ? .shared : .exclusive
         if let deadline, deadline <= .now { return try file.lock(mode, deadline: deadline) }
         switch try file.tryLock(mode) {
         case .acquired(let lock): return lock

@@ -21,15 +21,15 @@ struct LockWait {
     private let outcome = Outcome()
 
     private final class Outcome: Sendable {
-        let value = Mutex<Result<FileLock, LockError>?>(nil)
+        let value = Mutex<Result<HeldLock, LockError>?>(nil)
     }
 
     /// Begins to wait.
-    init(_ file: LockFile, _ mode: FileLock.Mode, _ deadline: ContinuousClock.Instant?) throws(SystemError) {
+    init(_ file: LockFile, _ mode: HeldLock.Mode, _ deadline: ContinuousClock.Instant?) throws(SystemError) {
         self.file = file
         wait = ThreadWait(file, mode, deadline: deadline)
         try startThread { [wait, outcome] in
-            var result: Result<FileLock, LockError>?
+            var result: Result<HeldLock, LockError>?
             do throws(LockError) {
                 result = .success(try wait.lock())
             } catch {
@@ -48,7 +48,7 @@ struct LockWait {
     ///   - saysSo: Whether a line names the holder after a second even if standard error is no terminal.
     /// - Returns: The held lock.
     /// - Throws: ``LockError`` as `LockFile.lock`.
-    func finish(endings: SignalSet, saysSo: Bool) throws(LockError) -> FileLock {
+    func finish(endings: SignalSet, saysSo: Bool) throws(LockError) -> HeldLock {
         let awaited = endings.union([SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU])
         var mustTell = saysSo || StandardStreams.errorIsTerminal
         let start = ContinuousClock.now
@@ -67,7 +67,7 @@ struct LockWait {
         }
     }
 
-    private func takeResult() -> Result<FileLock, LockError>? {
+    private func takeResult() -> Result<HeldLock, LockError>? {
         outcome.value.withLock { $0.take() }
     }
 

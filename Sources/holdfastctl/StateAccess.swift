@@ -36,9 +36,9 @@ enum StateAccess {
         schema given: UInt32?,
         ifGeneration expected: Generation?,
         fence: FencingToken?,
-        durability: Durability,
+        durability: StateDurability,
         deadline: ContinuousClock.Instant?
-    ) throws(StateError) -> (commit: Commit, schema: UInt32) {
+    ) throws(StateError) -> (commit: StateCommit, schema: UInt32) {
         var failures = 0
         while true {
             let schema = given ?? storedSchema(path, options)

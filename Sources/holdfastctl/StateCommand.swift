@@ -122,7 +122,7 @@ struct StateLine {
     var length: Int?
     var token: FencingToken?
     var strategy: StateStrategy?
-    var durability: Durability?
+    var durability: StateDurability?
     var directorySyncError: SystemError?
     var reason: String?
 
@@ -141,7 +141,7 @@ struct StateLine {
         reason = report.rejected.map { "\($0)" }
     }
 
-    init(_ path: String, _ commit: Commit, schema: UInt32) {
+    init(_ path: String, _ commit: StateCommit, schema: UInt32) {
         self.path = path
         generation = commit.generation
         self.schema = schema

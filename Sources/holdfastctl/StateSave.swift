@@ -151,19 +151,19 @@ enum StrategyArgument: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-/// ``Durability`` as it stands on the command line and in its output.
+/// ``StateDurability`` as it stands on the command line and in its output.
 enum DurabilityArgument: String, ExpressibleByArgument, CaseIterable {
     case powerLoss = "power-loss"
     case processCrash = "process-crash"
 
-    init(_ durability: Durability) {
+    init(_ durability: StateDurability) {
         switch durability {
         case .powerLoss: self = .powerLoss
         case .processCrash: self = .processCrash
         }
     }
 
-    var durability: Durability {
+    var durability: StateDurability {
         switch self {
         case .powerLoss: .powerLoss
         case .processCrash: .processCrash

@@ -195,16 +195,16 @@ import Testing
 
     @Test func schemasAreMigratedAndNewerOnesRefused() async throws {
         try await withCluster { cluster, _ in
-            func state(_ schema: UInt32, _ migrations: [Migration] = []) throws -> EtcdState<[UInt8]> {
+            func state(_ schema: UInt32, _ migrations: [StateMigration] = []) throws -> EtcdState<[UInt8]> {
                 try EtcdState("state", in: cluster, codec: BytesCodec(), schema: schema, migrations: migrations)
             }
             try await state(1).save([1])
-            let second = try state(2, [Migration(from: 1) { $0 + [2] }])
+            let second = try state(2, [StateMigration(from: 1) { $0 + [2] }])
             #expect(try await second.load() == [1, 2])
             #expect(try await second.snapshot()?.schema == 1)
             #expect(await code { _ = try await state(2).load() } == .missingMigration)
             #expect(
-                await code { _ = try await state(2, [Migration(from: 1) { _ in throw Oops() }]).load() }
+                await code { _ = try await state(2, [StateMigration(from: 1) { _ in throw Oops() }]).load() }
                     == .migrationFailed
             )
             try await second.save([3])

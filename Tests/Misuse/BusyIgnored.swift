@@ -7,7 +7,7 @@ import Holdfast
 
 func work(_ file: LockFile) throws {
     #if MISUSE
-    let lock: FileLock = try file.tryLock()
+    let lock: HeldLock = try file.tryLock()
     try lock.release()
     #else
     switch try file.tryLock() {

@@ -6,7 +6,7 @@
 
 import Holdfast
 
-func work(_ directory: Directory, _ name: FileName) throws {
+func work(_ directory: OpenDirectory, _ name: FileName) throws {
     let descriptor = try directory.open(name, .read)
     try descriptor.close()
     #if MISUSE

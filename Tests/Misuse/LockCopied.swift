@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // There is one guard for a lock, so the end of one cannot leave another that believes it holds.
-// expect: type 'FileLock' does not conform to protocol 'Copyable'
+// expect: type 'HeldLock' does not conform to protocol 'Copyable'
 
 import Holdfast
 
@@ -11,11 +11,11 @@ struct Copies<Guard> {
 }
 
 struct Holder: ~Copyable {
-    let lock: FileLock
+    let lock: HeldLock
 }
 
 #if MISUSE
-typealias Locks = Copies<FileLock>
+typealias Locks = Copies<HeldLock>
 #else
 typealias Locks = Holder
 #endif

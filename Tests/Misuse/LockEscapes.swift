@@ -6,7 +6,7 @@
 import Holdfast
 
 func work(_ file: LockFile) throws {
-    var kept: FileLock?
+    var kept: HeldLock?
     try file.withLock { lock in
         #if MISUSE
         kept = consume lock

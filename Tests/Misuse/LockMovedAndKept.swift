@@ -6,7 +6,7 @@
 import Holdfast
 
 struct Service: ~Copyable {
-    let lock: FileLock
+    let lock: HeldLock
 }
 
 func start(_ file: LockFile) throws -> Service {

@@ -5,7 +5,7 @@
 
 import Holdfast
 
-func work(_ directory: Directory) throws {
+func work(_ directory: OpenDirectory) throws {
     #if MISUSE
     _ = try LockFile("../elsewhere.lock", in: directory)
     #else

@@ -190,7 +190,7 @@ struct GrowthWork: Sendable {
         let payload = somePayload(4 << 10)
         let folder = "\(bench.ground.path)/states.\(count)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-        let directory = try Directory(folder)
+        let directory = try OpenDirectory(folder)
         let names = (0..<count).compactMap { FileName("state.\($0)") }
         // Copies of one: the first save of each would look through the directory, which is one of the curves.
         try StateFile<[UInt8]>(names[0], in: directory).save(payload, durability: .processCrash)

@@ -88,7 +88,7 @@ private protocol Contender {
 
 private final class MutexContender: Contender {
     private let mutex: SharedMemoryMutex
-    private var held: SharedMemoryLock?
+    private var held: HeldMutex?
 
     init(_ mutex: SharedMemoryMutex) { self.mutex = mutex }
 
@@ -101,7 +101,7 @@ private final class HoldfastContender: Contender {
         case file(LockFile)
         case pidFile(PIDFile)
 
-        func lock() throws -> FileLock {
+        func lock() throws -> HeldLock {
             switch self {
             case .file(let file): try file.lock()
             case .pidFile(let file): try file.lock()
@@ -110,7 +110,7 @@ private final class HoldfastContender: Contender {
     }
 
     private let file: File
-    private var held: FileLock?
+    private var held: HeldLock?
 
     init(_ file: File) { self.file = file }
 
@@ -128,12 +128,12 @@ private final class PthreadContender: Contender {
 }
 
 private final class KernelContender: Contender {
-    private let directory: Directory
+    private let directory: OpenDirectory
     private let name: String
 
     init(_ path: String) throws {
         let url = URL(filePath: path)
-        directory = try Directory(url.deletingLastPathComponent().path)
+        directory = try OpenDirectory(url.deletingLastPathComponent().path)
         name = url.lastPathComponent
     }
 

@@ -29,7 +29,7 @@ func fuzzArenaHeader(_ input: [UInt8], _ choice: FuzzChoice) throws {
     check(ftruncate(file, 0) == 0 && ftruncate(file, off_t(size)) == 0)
     write(bytes, at: 0)
     if size > cells { write(rest, at: cells) }
-    let directory = try Directory("/dev/shm")
+    let directory = try OpenDirectory("/dev/shm")
     do throws(LockError) {
         let arena = try MutexArena(fileName(name), in: directory, count: count)
         guard choice.contains(.changing) else { return }

@@ -4,11 +4,11 @@
 
 internal import _HoldfastCShims
 
-extension FileLock {
+extension HeldLock {
     /// What became of an attempt that does not wait.
     public enum Attempt: ~Copyable, Sendable {
         /// The lock is held.
-        case acquired(FileLock)
+        case acquired(HeldLock)
         /// Somebody else holds it, or the guard that new tokens need, or others of this process wait for it already.
         case busy(LockHolder)
     }
@@ -22,14 +22,14 @@ extension LockFile {
     /// `LOCK_NB`.
     ///
     /// A file that this process may only read (EACCES, EROFS) is locked as flock(1) does it, exclusively too if the family is
-    /// flock: then nothing is written, and the lock has no ``FileLock/token``. Any other file of which the whole is not a lock
+    /// flock: then nothing is written, and the lock has no ``HeldLock/token``. Any other file of which the whole is not a lock
     /// record, a bare PID, or nothing is refused by an exclusive lock, and left as it is.
     ///
     /// - Parameter mode: Exclusive or shared.
     /// - Returns: The held lock, or who is in the way.
     /// - Throws: ``LockError``: `.unsupported`, `.refused`, `.familyMismatch`, `.compromised` or `.systemFailure`;
     ///   nothing is held then.
-    public func tryLock(_ mode: FileLock.Mode = .exclusive) throws(LockError) -> FileLock.Attempt {
+    public func tryLock(_ mode: HeldLock.Mode = .exclusive) throws(LockError) -> HeldLock.Attempt {
         switch try attemptUnlessQueued(mode, holder: .current) {
         case .acquired(let lock): return .acquired(lock)
         case let failed: return .busy(failed.holder(of: self))
@@ -47,9 +47,9 @@ extension LockFile {
     /// - Returns: The held lock.
     /// - Throws: ``LockError``: `.timedOut`, `.reentrant`, or as ``tryLock(_:)``; nothing is held then.
     public func lock(
-        _ mode: FileLock.Mode = .exclusive,
+        _ mode: HeldLock.Mode = .exclusive,
         deadline: ContinuousClock.Instant? = nil
-    ) throws(LockError) -> FileLock {
+    ) throws(LockError) -> HeldLock {
         let holder = HolderID.current
         switch try attemptUnlessQueued(mode, holder: holder) {
         case .acquired(let lock): return lock
@@ -71,9 +71,9 @@ extension LockFile {
     /// - Throws: ``LockError``: `.timedOut`, `.cancelled`, `.reentrant`, or as ``tryLock(_:)``; nothing is held then. A
     ///   cancellation that comes after the grant does not take it back.
     public func lock(
-        _ mode: FileLock.Mode = .exclusive,
+        _ mode: HeldLock.Mode = .exclusive,
         deadline: ContinuousClock.Instant? = nil
-    ) async throws(LockError) -> FileLock {
+    ) async throws(LockError) -> HeldLock {
         if Task.isCancelled { throw LockError(.cancelled, path: path, reason: "the task was cancelled") }
         let holder = HolderID.current
         // A flush would hold the cooperative thread for milliseconds; who has no time to wait for the reactor's accepts it.
@@ -99,9 +99,9 @@ extension LockFile {
     /// - Throws: ``LockError`` if the lock was not taken, or not released cleanly; what the body throws.
     @_disfavoredOverload  // in a task the other one is meant, also for a body that does not suspend
     public func withLock<Result>(
-        _ mode: FileLock.Mode = .exclusive,
+        _ mode: HeldLock.Mode = .exclusive,
         deadline: ContinuousClock.Instant? = nil,
-        _ body: (borrowing FileLock) throws -> Result
+        _ body: (borrowing HeldLock) throws -> Result
     ) throws -> Result {
         let lock = try lock(mode, deadline: deadline)
         let result = try body(lock)
@@ -120,9 +120,9 @@ extension LockFile {
     /// - Returns: What the body returned.
     /// - Throws: ``LockError`` if the lock was not taken, or not released cleanly; what the body throws.
     public func withLock<Result>(
-        _ mode: FileLock.Mode = .exclusive,
+        _ mode: HeldLock.Mode = .exclusive,
         deadline: ContinuousClock.Instant? = nil,
-        _ body: (borrowing FileLock) async throws -> Result
+        _ body: (borrowing HeldLock) async throws -> Result
     ) async throws -> Result {
         let lock = try await lock(mode, deadline: deadline)
         let result = try await body(lock)
@@ -134,7 +134,7 @@ extension LockFile {
 extension LockFile {
     /// One attempt, unless others of this process came first.
     private func attemptUnlessQueued(
-        _ mode: FileLock.Mode,
+        _ mode: HeldLock.Mode,
         holder: HolderID,
         mayFlush: Bool = true
     ) throws(LockError) -> LockAttempt {
@@ -147,7 +147,7 @@ extension LockFile {
     /// Takes the open file that the failed attempt left, for the next one.
     private func waiter(
         after attempt: consuming LockAttempt,
-        _ mode: FileLock.Mode,
+        _ mode: HeldLock.Mode,
         holder: HolderID,
         deadline: ContinuousClock.Instant?
     ) throws(LockError) -> LockWaiter {

@@ -12,7 +12,7 @@ internal import _HoldfastCShims
 /// A lock file, which processes and tasks on one machine lock one after another.
 ///
 /// The kernel releases the lock when its holder ends, however it ends; the next exclusive holder is then told
-/// (``FileLock/abandoned``). Each held lock is an open file description of its own, so that tasks and threads exclude each
+/// (``HeldLock/abandoned``). Each held lock is an open file description of its own, so that tasks and threads exclude each
 /// other as processes do. Waiters of one process are served in the order in which they came.
 ///
 ///     let file = try LockFile("/var/lib/service/leader.lock")
@@ -45,7 +45,7 @@ public final class LockFile: Sendable {
         case pidFile
     }
 
-    package let directory: Directory
+    package let directory: OpenDirectory
     package let name: FileName
     package let family: Family
     let role: Role
@@ -75,7 +75,7 @@ public final class LockFile: Sendable {
     ///   cannot be looked at.
     public convenience init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         family: Family = .flock,
         label: String? = nil,
         permissions: UInt32? = nil,
@@ -103,7 +103,7 @@ public final class LockFile: Sendable {
     /// A lock for what stands beside it: no fencing tokens, no companion, no flush.
     package convenience init(
         sidecar name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ creation: FileCreation = FileCreation()
     ) throws(LockError) {
         try self.init(name, in: directory, family: .flock, label: nil, role: .sidecar, creation)
@@ -111,7 +111,7 @@ public final class LockFile: Sendable {
 
     package init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         family: Family,
         label: String?,
         role: Role,
@@ -144,9 +144,9 @@ public final class LockFile: Sendable {
         }
     }
 
-    package static func resolve(_ path: String) throws(LockError) -> (Directory, FileName) {
+    package static func resolve(_ path: String) throws(LockError) -> (OpenDirectory, FileName) {
         do throws(SystemError) {
-            return try Directory.resolve(path)
+            return try OpenDirectory.resolve(path)
         } catch {
             throw LockError(error, path: path, while: "open its directory")
         }

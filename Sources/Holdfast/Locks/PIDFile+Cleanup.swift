@@ -55,7 +55,7 @@ extension PIDFile {
         let first = try examine()
         // Without a proof of death there is nothing to do, and no reason to make a guard.
         guard case .removed = first, !dryRun else { return first }
-        let companion = try LockGuard.acquire(for: file.name, in: file.directory)
+        let companion = try TokenFile.acquire(for: file.name, in: file.directory)
         defer { companion.removeUnlessMarked() }
         let outcome = try examineAndRemove()
         file.sweepLeftovers()

@@ -34,7 +34,7 @@ public struct PIDFile: Sendable {
     ///   cannot be looked at.
     public init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         permissions: UInt32? = nil,
         group: UInt32? = nil
     ) throws(LockError) {
@@ -61,7 +61,7 @@ public struct PIDFile: Sendable {
     /// - Returns: The held lock, or who is in the way.
     /// - Throws: ``LockError``: `.unsupported`, `.refused` (a symbolic link, no regular file, or it holds anything but a PID),
     ///   `.familyMismatch`, `.compromised` or `.systemFailure`; nothing is held then.
-    public func tryLock() throws(LockError) -> FileLock.Attempt {
+    public func tryLock() throws(LockError) -> HeldLock.Attempt {
         try file.tryLock()
     }
 
@@ -70,7 +70,7 @@ public struct PIDFile: Sendable {
     /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
     /// - Returns: The held lock.
     /// - Throws: ``LockError``: `.timedOut`, `.reentrant`, or as ``tryLock()``; nothing is held then.
-    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> FileLock {
+    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> HeldLock {
         try file.lock(deadline: deadline)
     }
 
@@ -79,7 +79,7 @@ public struct PIDFile: Sendable {
     /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
     /// - Returns: The held lock.
     /// - Throws: ``LockError``: `.timedOut`, `.cancelled`, `.reentrant`, or as ``tryLock()``; nothing is held then.
-    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> FileLock {
+    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> HeldLock {
         try await file.lock(deadline: deadline)
     }
 

@@ -24,7 +24,7 @@ package struct ArenaFile {
     let identity: FileIdentity
     let path: String
 
-    static let publishingSuffix = Directory.publishingSuffix
+    static let publishingSuffix = OpenDirectory.publishingSuffix
     /// How long an opening waits for another one.
     package static let longestPatience = Duration.seconds(10)
     static let noBootID = "the boot id cannot be read, so a reboot could not be noticed"
@@ -92,7 +92,7 @@ extension ArenaFile {
     /// Opens the file, or makes it, in the boot that has this id.
     static func open(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ layout: ArenaLayout,
         _ creation: FileCreation,
         bootID: String?,
@@ -130,7 +130,7 @@ extension ArenaFile {
     /// Nil if it was made now, by us or somebody else, and is to be opened.
     private static func openOrMake(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ layout: ArenaLayout,
         _ creation: FileCreation,
         _ path: String
@@ -150,7 +150,7 @@ extension ArenaFile {
     /// Makes the file whole, with every block of it on the device: no store into the mapping can find the disk full.
     package static func make(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ layout: ArenaLayout,
         _ creation: FileCreation = FileCreation()
     ) throws(SystemError) -> Descriptor? {
@@ -220,7 +220,7 @@ extension ArenaFile {
     private static func checkLayout(
         of file: borrowing Descriptor,
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ layout: ArenaLayout,
         _ path: String
     ) throws(LockError) -> FileIdentity? {
@@ -264,7 +264,7 @@ private struct OpenedArena: ~Copyable {
     private let member: UnsafeMutablePointer<hf_member>
     private var isLocked = false
 
-    init(_ name: FileName, in directory: Directory) throws(SystemError) {
+    init(_ name: FileName, in directory: OpenDirectory) throws(SystemError) {
         hf_members_hold()
         defer { hf_members_let_go() }
         let file = try directory.open(name, .readWrite)
@@ -369,7 +369,7 @@ extension ArenaFile {
     }
 
     /// Makes an arena that is new, or that an earlier boot left, this boot's.
-    private func adopt(_ ours: String, in directory: Directory) throws(LockError) {
+    private func adopt(_ ours: String, in directory: OpenDirectory) throws(LockError) {
         // Whoever has a slot lives, so its boot is ours, whatever it believes.
         let slots = off_t(ArenaLayout.cells - ArenaLayout.slotTable)
         if unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.slotTable), slots) != 0 {

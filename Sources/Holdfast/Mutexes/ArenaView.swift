@@ -24,7 +24,7 @@ final class ArenaView: Sendable {
     ///
     /// - Throws: ``LockError``: `.refused` for what is no arena of this layout, `.systemFailure` if it cannot be opened, or read,
     ///   or is not there (ENOENT); `.unsupported` if it cannot be mapped, or the boot id cannot be read.
-    init(_ name: FileName, in directory: Directory, count: Int) throws(LockError) {
+    init(_ name: FileName, in directory: OpenDirectory, count: Int) throws(LockError) {
         let path = directory.path(of: name)
         let layout = ArenaLayout(count: count)
         guard let bootID = ProcessIdentity.current.bootID, bootID.utf8.count == ArenaLayout.bootID.count else {
@@ -52,7 +52,7 @@ final class ArenaView: Sendable {
 
     /// Opens it for writing too, if that is allowed: on overlayfs a file that was opened for reading alone stays the one of a
     /// lower layer after another process has written to it.
-    private static func openToLook(_ name: FileName, in directory: Directory) throws(SystemError) -> Descriptor {
+    private static func openToLook(_ name: FileName, in directory: OpenDirectory) throws(SystemError) -> Descriptor {
         do throws(SystemError) {
             return try directory.open(name, .readWrite)
         } catch  where error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) {
@@ -65,7 +65,7 @@ final class ArenaView: Sendable {
     /// The open file, known to the handler that closes a forked child's copy.
     private static func open(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         _ path: String
     ) throws(LockError) -> UnsafeMutablePointer<hf_member> {
         hf_members_hold()

@@ -40,7 +40,7 @@ public final class MutexArena: Sendable {
     public var path: String { file.path }
 
     let file: ArenaFile
-    private let directory: Directory
+    private let directory: OpenDirectory
     private let name: FileName
     private let maintenance = Mutex(())
     private let lastLook = Atomic<Int64>(.min / 2)
@@ -63,7 +63,7 @@ public final class MutexArena: Sendable {
     ///   ten seconds), `.compromised` or `.systemFailure`.
     public convenience init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         count: Int,
         permissions: UInt32? = nil,
         group: UInt32? = nil
@@ -90,7 +90,7 @@ public final class MutexArena: Sendable {
     /// `patience` is how long to wait for another process that is opening it.
     package init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         count: Int,
         _ creation: FileCreation = FileCreation(),
         bootID: String?,

@@ -199,12 +199,12 @@ extension SharedMemoryMutex {
     ///
     /// - Returns: The held lock, or nil if somebody else has it.
     /// - Throws: ``LockError`` `.compromised` if the arena's file was deleted or replaced; `.unsupported` in a forked child.
-    public func tryLock() throws(LockError) -> SharedMemoryLock? {
-        if let acquisition = acquireIfFree() { return SharedMemoryLock(self, acquisition) }
+    public func tryLock() throws(LockError) -> HeldMutex? {
+        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
         var contender = MutexContender(self)
-        if let acquisition = try contender.attempt(mayWait: false) { return SharedMemoryLock(self, acquisition) }
+        if let acquisition = try contender.attempt(mayWait: false) { return HeldMutex(self, acquisition) }
         try contender.look()
-        return try contender.attempt(mayWait: false).map { SharedMemoryLock(self, $0) }
+        return try contender.attempt(mayWait: false).map { HeldMutex(self, $0) }
     }
 
     /// Takes the mutex; this thread sleeps until it is granted.
@@ -215,9 +215,9 @@ extension SharedMemoryMutex {
     /// - Returns: The held lock.
     /// - Throws: ``LockError``: `.timedOut`; `.compromised` if the arena's file was deleted or replaced; `.unsupported` in a
     ///   forked child. Nothing is held then.
-    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> SharedMemoryLock {
-        if let acquisition = acquireIfFree() { return SharedMemoryLock(self, acquisition) }
-        return SharedMemoryLock(self, try acquireSlowly(deadline: deadline))
+    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> HeldMutex {
+        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
+        return HeldMutex(self, try acquireSlowly(deadline: deadline))
     }
 
     /// Takes the mutex; this task is suspended until it is granted.
@@ -229,9 +229,9 @@ extension SharedMemoryMutex {
     /// - Throws: ``LockError``: `.timedOut`, `.cancelled`; `.compromised` if the arena's file was deleted or replaced;
     ///   `.unsupported` in a forked child. Nothing is held then. A cancellation that comes after the grant does not take it
     ///   back.
-    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> SharedMemoryLock {
-        if let acquisition = acquireIfFree() { return SharedMemoryLock(self, acquisition) }
-        return SharedMemoryLock(self, try await waitInLine(deadline: deadline))
+    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> HeldMutex {
+        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
+        return HeldMutex(self, try await waitInLine(deadline: deadline))
     }
 }
 
@@ -273,7 +273,7 @@ extension SharedMemoryMutex {
 ///
 /// It may be moved to another task and stored; it is released by ``release()``, or silently when it goes out of scope. A
 /// process that ends in whatever way while it holds one has abandoned it.
-public struct SharedMemoryLock: ~Copyable, Sendable {
+public struct HeldMutex: ~Copyable, Sendable {
     private let mutex: SharedMemoryMutex
     private let acquisition: SharedMemoryMutex.Acquisition
     private var isHeld = true

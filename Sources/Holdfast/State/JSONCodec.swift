@@ -36,9 +36,9 @@ extension StateFile where Value: Codable {
     /// As ``init(_:in:codec:schema:migrations:options:)`` with ``JSONCodec``; needs the package trait `JSON`.
     public init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         try self.init(
@@ -57,7 +57,7 @@ extension StateFile where Value: Codable {
     public init(
         path: String,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         try self.init(path: path, codec: JSONCodec(), schema: schema, migrations: migrations, options: options)

@@ -20,7 +20,7 @@ public struct StateError: Error, Sendable {
 
         /// There is no such file.
         ///
-        /// Corruption is never reported as this.
+        /// StateCorruption is never reported as this.
         public static let notFound = Code(value: .notFound)
         /// The file is not what was saved; ``StateError/corruption`` is the evidence.
         ///
@@ -35,9 +35,9 @@ public struct StateError: Error, Sendable {
         ///
         /// Nothing was changed.
         public static let newerSchema = Code(value: .newerSchema)
-        /// No ``Migration`` leads on from the schema ``StateError/found`` towards ``StateError/expected``.
+        /// No ``StateMigration`` leads on from the schema ``StateError/found`` towards ``StateError/expected``.
         public static let missingMigration = Code(value: .missingMigration)
-        /// The ``Migration`` from the schema ``StateError/found`` threw ``StateError/underlying``.
+        /// The ``StateMigration`` from the schema ``StateError/found`` threw ``StateError/underlying``.
         public static let migrationFailed = Code(value: .migrationFailed)
         /// The codec threw ``StateError/underlying`` for a payload whose checksum is right.
         public static let decodingFailed = Code(value: .decodingFailed)
@@ -125,7 +125,7 @@ public struct StateError: Error, Sendable {
     /// The system call that failed, if one did; of the lock, too.
     public let cause: SystemError?
     /// The check that the file failed, if ``code`` is ``Code/corrupt``.
-    public let corruption: Corruption?
+    public let corruption: StateCorruption?
     /// What was asked for or supported; see the code for what it counts.
     public let expected: UInt64?
     /// What was found or given; see the code for what it counts.
@@ -141,7 +141,7 @@ public struct StateError: Error, Sendable {
         _ operation: Operation,
         path: String,
         cause: SystemError? = nil,
-        corruption: Corruption? = nil,
+        corruption: StateCorruption? = nil,
         expected: UInt64? = nil,
         found: UInt64? = nil,
         underlying: (any Error)? = nil,

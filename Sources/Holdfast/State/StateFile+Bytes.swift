@@ -8,9 +8,9 @@ extension StateFile where Value == [UInt8] {
     /// As ``init(_:in:codec:schema:migrations:options:)`` with ``BytesCodec``.
     public init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         try self.init(
@@ -29,7 +29,7 @@ extension StateFile where Value == [UInt8] {
     public init(
         path: String,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         try self.init(path: path, codec: BytesCodec(), schema: schema, migrations: migrations, options: options)

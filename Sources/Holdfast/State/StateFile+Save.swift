@@ -7,13 +7,13 @@ extension StateFile {
     ///
     /// Blocking: waits for its turn among the writers, and for two flushes, in two slots one.
     ///
-    /// When it returns, every load sees the new state or a later one, and it survives what ``Commit/durability`` says.
+    /// When it returns, every load sees the new state or a later one, and it survives what ``StateCommit/durability`` says.
     /// When it throws, the old state stands, except with ``StateError/Code/directoryNotSynced`` and
     /// ``StateError/Code/outcomeUnknown``. A new file has the owner, mode and extended attributes of the old one; a first
     /// one has the rights that ``StateOptions/permissions`` and ``StateOptions/group`` say.
     ///
-    /// About 30 system calls; in two slots 3. Flushes: two fsync(2) with ``Durability/powerLoss``, in two slots one
-    /// fdatasync(2), none with ``Durability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
+    /// About 30 system calls; in two slots 3. Flushes: two fsync(2) with ``StateDurability/powerLoss``, in two slots one
+    /// fdatasync(2), none with ``StateDurability/processCrash``. A state file's first save also lists the directory, to remove temporary files of
     /// writers that died. The corresponding C function is `renameat`; that the directory needs a flush of its own is in
     /// fsync(2), and that the file must be flushed before is in T. S. Pillai et al., "All File Systems Are Not Created
     /// Equal" (OSDI 2014).
@@ -38,9 +38,9 @@ extension StateFile {
         _ value: Value,
         ifGeneration expected: Generation? = nil,
         fence: FencingToken? = nil,
-        durability: Durability? = nil,
+        durability: StateDurability? = nil,
         deadline: ContinuousClock.Instant? = nil
-    ) throws(StateError) -> Commit {
+    ) throws(StateError) -> StateCommit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
         let payload = try encode(value)
@@ -71,9 +71,9 @@ extension StateFile {
         _ value: Value,
         ifGeneration expected: Generation? = nil,
         fence: FencingToken? = nil,
-        durability: Durability? = nil,
+        durability: StateDurability? = nil,
         deadline: ContinuousClock.Instant? = nil
-    ) async throws(StateError) -> Commit {
+    ) async throws(StateError) -> StateCommit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
         let payload = try encode(value)
@@ -102,10 +102,10 @@ extension StateFile {
     public func update(
         initial: @autoclosure () -> Value? = nil,
         fence: FencingToken? = nil,
-        durability: Durability? = nil,
+        durability: StateDurability? = nil,
         deadline: ContinuousClock.Instant? = nil,
         _ body: (inout Value) throws -> Void
-    ) throws -> Commit {
+    ) throws -> StateCommit {
         try engine.save(request(fence, durability, deadline), wantsPayload: true) { stored in
             var value: Value
             if let stored {
@@ -122,7 +122,7 @@ extension StateFile {
 
     /// Keeps the same state by another strategy from now on.
     ///
-    /// Blocking, durable: as a save with ``Durability/powerLoss`` of a file that is made anew. A crash leaves the old file
+    /// Blocking, durable: as a save with ``StateDurability/powerLoss`` of a file that is made anew. A crash leaves the old file
     /// or the new one, which have the same state: payload, store, generation, schema and token. Only if a flush of a later
     /// save has failed, whose generation is in doubt, the generation goes on, behind that. A value of whatever schema is
     /// converted, for it is not decoded.
@@ -138,7 +138,7 @@ extension StateFile {
     public func convert(
         to strategy: StateStrategy,
         deadline: ContinuousClock.Instant? = nil
-    ) throws(StateError) -> Commit? {
+    ) throws(StateError) -> StateCommit? {
         var request = request(nil, .powerLoss, deadline)
         request.operation = .converting
         request.schema = .max
@@ -147,7 +147,7 @@ extension StateFile {
 
     /// Puts the kept previous copy back in place.
     ///
-    /// Blocking, durable: as a save with ``Durability/powerLoss``.
+    /// Blocking, durable: as a save with ``StateDurability/powerLoss``.
     ///
     /// Works when the current file is damaged or gone, which is then lost. If it is sound and
     /// ``StateOptions/keepsPrevious`` is set, it becomes the previous copy. The restored state has the payload and the
@@ -163,7 +163,7 @@ extension StateFile {
     public func restorePrevious(
         fence: FencingToken? = nil,
         deadline: ContinuousClock.Instant? = nil
-    ) throws(StateError) -> Commit {
+    ) throws(StateError) -> StateCommit {
         var request = request(fence, .powerLoss, deadline)
         request.operation = .restoring
         return try engine.restorePrevious(request)
@@ -171,7 +171,7 @@ extension StateFile {
 
     private func request(
         _ fence: FencingToken?,
-        _ durability: Durability?,
+        _ durability: StateDurability?,
         _ deadline: ContinuousClock.Instant?
     ) -> SaveRequest {
         SaveRequest(

@@ -4,7 +4,7 @@
 
 /// A value that is kept in one file, whole and verified, across crashes.
 ///
-///     let directory = try Directory("/var/lib/example")
+///     let directory = try OpenDirectory("/var/lib/example")
 ///     let state = try StateFile<Settings>(FileName("settings")!, in: directory)
 ///     try state.save(Settings(port: 8080))
 ///     try state.update { $0.port += 1 }
@@ -13,7 +13,7 @@
 /// Every save replaces the file at once: whoever loads sees one whole state, the one before or the one after. A frame
 /// around the payload (docs/file-format.md) makes damage visible, so what ``load(orPrevious:durable:)`` returns is what
 /// was saved, or it throws. Writers, in this process and in others, take turns by a kernel lock on `.NAME.lock` beside
-/// the file; readers need no lock. ``Durability`` says what a saved state survives.
+/// the file; readers need no lock. ``StateDurability`` says what a saved state survives.
 ///
 /// A value of this type holds no lock between calls; of a two-slot file it keeps that open, and what is beside it. It may
 /// be copied and used from any thread; its copies share what they know of the file. All its methods but the `save` that is
@@ -43,10 +43,10 @@ public struct StateFile<Value>: Sendable {
     ///   no state can have.
     public init(
         _ name: FileName,
-        in directory: Directory,
+        in directory: OpenDirectory,
         codec: some StateCodec<Value>,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
         do throws(CompanionNames.Refusal) {
@@ -82,12 +82,12 @@ public struct StateFile<Value>: Sendable {
         path: String,
         codec: some StateCodec<Value>,
         schema: UInt32 = 1,
-        migrations: [Migration] = [],
+        migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
-        let place: (directory: Directory, name: FileName)
+        let place: (directory: OpenDirectory, name: FileName)
         do throws(SystemError) {
-            place = try Directory.resolve(path)
+            place = try OpenDirectory.resolve(path)
         } catch {
             throw StateError(.notRead, .opening, path: path, cause: error)
         }

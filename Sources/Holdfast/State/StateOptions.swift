@@ -19,11 +19,11 @@ public struct StateStrategy: Hashable, Sendable, CustomStringConvertible {
 
     /// Write a new file beside the old one and rename it over: an ordinary file, which anything can read.
     ///
-    /// Two flushes per save with ``Durability/powerLoss``. Needs a directory that it may write to, and cannot replace a
+    /// Two flushes per save with ``StateDurability/powerLoss``. Needs a directory that it may write to, and cannot replace a
     /// file that is a mount point.
     public static let replace = StateStrategy(value: .replace)
 
-    /// Write in place, to the older of two slots in one file: one flush per save with ``Durability/powerLoss``, and a
+    /// Write in place, to the older of two slots in one file: one flush per save with ``StateDurability/powerLoss``, and a
     /// reader that looks again at an unchanged state (``StateReader``) makes no system call.
     ///
     /// Works for a file that is itself a mount point. Once made, the file never runs out of room on a file system that
@@ -47,7 +47,7 @@ public struct StateOptions: Hashable, Sendable {
     /// A larger payload makes a larger file, by a replacement, with twice the room. More than 2⁴⁰ is refused by the save.
     public var capacity: Int?
     /// What a save survives, unless it says otherwise itself.
-    public var durability: Durability
+    public var durability: StateDurability
     /// The largest payload in bytes that is saved or loaded, so that a damaged or foreign file cannot exhaust memory.
     ///
     /// A negative number counts as 0.
@@ -59,7 +59,7 @@ public struct StateOptions: Hashable, Sendable {
     public var keepsPrevious: Bool
     /// Whether a save whose directory flush failed throws ``StateError/Code/directoryNotSynced``.
     ///
-    /// Otherwise it returns, and ``Commit/directorySyncError`` says so.
+    /// Otherwise it returns, and ``StateCommit/directorySyncError`` says so.
     public var requiresDirectorySync: Bool
     /// The only store that is loaded or replaced; any if nil.
     ///
@@ -90,7 +90,7 @@ public struct StateOptions: Hashable, Sendable {
     public init(
         strategy: StateStrategy = .asFound,
         capacity: Int? = nil,
-        durability: Durability = .powerLoss,
+        durability: StateDurability = .powerLoss,
         maximumLength: Int = StateOptions.defaultMaximumLength,
         keepsPrevious: Bool = false,
         requiresDirectorySync: Bool = false,

@@ -41,7 +41,7 @@ package struct FileCreation: Sendable {
     }
 }
 
-extension Directory {
+extension OpenDirectory {
     /// What a new file gets beyond its ordinary mode; nil if nothing.
     ///
     /// One fgetxattr(2) of the directory; beside another file openat, fstat, fgetxattr and close.

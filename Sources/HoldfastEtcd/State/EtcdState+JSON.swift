@@ -23,7 +23,7 @@ extension EtcdState where Value: Codable {
         _ name: EtcdName,
         in cluster: EtcdCluster,
         schema: UInt32 = 1,
-        migrations: [Migration] = []
+        migrations: [StateMigration] = []
     ) throws(EtcdError) {
         try self.init(name, in: cluster, codec: JSONCodec(), schema: schema, migrations: migrations)
     }

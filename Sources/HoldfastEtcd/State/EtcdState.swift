@@ -102,7 +102,7 @@ public struct EtcdState<Value: Sendable>: Sendable {
         in cluster: EtcdCluster,
         codec: any StateCodec<Value> & Sendable,
         schema: UInt32 = 1,
-        migrations: [Migration] = []
+        migrations: [StateMigration] = []
     ) throws(EtcdError) {
         do throws(MigrationFault) {
             self.init(name, in: cluster, codec, try MigrationPath(migrations, to: schema))

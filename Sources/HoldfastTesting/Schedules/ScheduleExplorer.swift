@@ -25,13 +25,13 @@ package struct ScheduledProcess: Sendable {
 /// What a process of a schedule sees.
 package final class ScheduledLife {
     /// The directory that all processes share.
-    package let directory: Directory
+    package let directory: OpenDirectory
     fileprivate let fileSystem: ScheduledFileSystem
     fileprivate var isInside = false
 
     fileprivate init(_ fileSystem: ScheduledFileSystem) throws(SystemError) {
         self.fileSystem = fileSystem
-        directory = try Directory("/", on: fileSystem)
+        directory = try OpenDirectory("/", on: fileSystem)
     }
 
     /// Is where only one process may be, for as long as others like.

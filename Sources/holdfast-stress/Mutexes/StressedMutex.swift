@@ -64,7 +64,7 @@ extension MutexGrant {
         self.init(token: acquisition.token.value, abandoned: acquisition.abandoned?.value)
     }
 
-    fileprivate init(_ lock: borrowing SharedMemoryLock) {
+    fileprivate init(_ lock: borrowing HeldMutex) {
         self.init(token: lock.token.value, abandoned: lock.abandoned?.value)
     }
 }

@@ -19,7 +19,7 @@ struct LockFileContender: Contender {
 
     func attempt(_ section: (Grant) -> Void) throws -> Bool {
         try cleaner?.cleanOften(chance)
-        let mode = chance.happens(readers) ? FileLock.Mode.shared : .exclusive
+        let mode = chance.happens(readers) ? HeldLock.Mode.shared : .exclusive
         let lock =
             chance.happens(waits)
             ? try unlessLate { deadline throws(LockError) in try file.lock(mode, deadline: deadline) }
@@ -53,7 +53,7 @@ struct PIDFileContender: Contender {
     }
 }
 
-private func unlessBusy(_ attempt: consuming FileLock.Attempt) -> FileLock? {
+private func unlessBusy(_ attempt: consuming HeldLock.Attempt) -> HeldLock? {
     switch consume attempt {
     case .acquired(let lock): lock
     case .busy: nil
@@ -61,8 +61,8 @@ private func unlessBusy(_ attempt: consuming FileLock.Attempt) -> FileLock? {
 }
 
 private func unlessLate(
-    _ lock: (ContinuousClock.Instant) throws(LockError) -> FileLock
-) throws(LockError) -> FileLock? {
+    _ lock: (ContinuousClock.Instant) throws(LockError) -> HeldLock
+) throws(LockError) -> HeldLock? {
     do throws(LockError) {
         return try lock(.now + .milliseconds(100))
     } catch  where error.code == .timedOut {
@@ -72,7 +72,7 @@ private func unlessLate(
 
 /// Runs the section under a lock of ours, sees that nobody took its file away, and releases it.
 private func hold(
-    _ lock: consuming FileLock,
+    _ lock: consuming HeldLock,
     _ page: SharedPage,
     _ section: (Grant) -> Void
 ) throws(LockError) {
@@ -85,7 +85,7 @@ private func hold(
 
 /// Removes stale locks with ``PIDFile/removeIfStale()``, and counts what it removed.
 struct Cleaner {
-    let directory: Directory
+    let directory: OpenDirectory
     let name: FileName
     let page: SharedPage
 

@@ -7,7 +7,7 @@ internal import Holdfast
 
 /// flock(2) and close(2).
 struct KernelLock: Contender {
-    let directory: Directory
+    let directory: OpenDirectory
     let name: FileName
 
     func attempt(_ section: (Grant) -> Void) throws -> Bool {

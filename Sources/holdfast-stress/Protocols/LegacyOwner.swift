@@ -9,7 +9,7 @@ internal import _HoldfastCShims
 
 /// A bare PID file, linked to its name.
 struct LegacyOwner: Contender {
-    let directory: Directory
+    let directory: OpenDirectory
     let name: FileName
     /// Whether the owner keeps its file locked with flock(2), as some daemons do.
     let locksFile: Bool

@@ -65,11 +65,11 @@ extension ProtocolName {
     ) throws -> any Contender {
         // Known-bad and foreign protocols do not survive a death in each of their calls, and do not promise to.
         var fileSystem = StressedFileSystem(chance: chance, hasUnnamedFiles: plan.settings.hasUnnamedFiles)
-        let safe = try Directory(plan.directory.locks, on: fileSystem)
+        let safe = try OpenDirectory(plan.directory.locks, on: fileSystem)
         fileSystem.deaths = plan.settings.deathsInCalls
-        let deadly = try Directory(plan.directory.locks, on: fileSystem)
+        let deadly = try OpenDirectory(plan.directory.locks, on: fileSystem)
         fileSystem.isSlow = true
-        let slow = try Directory(plan.directory.locks, on: fileSystem)
+        let slow = try OpenDirectory(plan.directory.locks, on: fileSystem)
         guard let name = FileName(Self.lockName) else { preconditionFailure("a constant") }
         let cleaner = Cleaner(directory: slow, name: name, page: page)
         func legacyOwner(locksFile: Bool) -> LegacyOwner {

@@ -5,7 +5,7 @@ internal import Holdfast
 
 /// The known-bad ``RemovingProtocol``, with an unlink at release.
 struct SeedProtocol: Contender {
-    let directory: Directory
+    let directory: OpenDirectory
     let name: FileName
     let verifies: Bool
 

@@ -13,7 +13,7 @@ struct RunDirectory: Codable {
     /// Makes it below `parent`, on the file system that shall be stressed.
     private init(in parent: String) throws(SystemError) {
         path = "\(parent)/holdfast-stress.\(getpid()).\(hexadecimal(.random(in: .min ... .max)))"
-        _ = try Directory(makingPath: locks)
+        _ = try OpenDirectory(makingPath: locks)
     }
 
     var page: String { "\(path)/page" }
@@ -23,7 +23,7 @@ struct RunDirectory: Codable {
 
     /// What is among the lock files.
     func leftovers(except expected: Set<String>) throws(SystemError) -> [String] {
-        try Directory(locks).names().filter { !expected.contains($0) }.sorted()
+        try OpenDirectory(locks).names().filter { !expected.contains($0) }.sorted()
     }
 
     /// Makes one for the time of the body; nothing of it is left on disk, whatever comes of that.
@@ -42,7 +42,7 @@ struct RunDirectory: Codable {
     /// Removes it and all that is in it.
     private func remove() throws(SystemError) {
         for directory in [locks, path] {
-            let directory = try Directory(directory)
+            let directory = try OpenDirectory(directory)
             for name in try directory.names().compactMap(FileName.init) { try directory.unlink(name) }
             if unsafe rmdir(directory.path) != 0 { throw SystemError(call: "rmdir", code: hf_errno()) }
         }

@@ -56,7 +56,7 @@ struct StateWorker {
 
     private func update(_ slot: Int, _ told: SharedWord) throws {
         // Most without a flush, which would be all that a run does.
-        let durability: Durability = chance.happens(100) ? .powerLoss : .processCrash
+        let durability: StateDurability = chance.happens(100) ? .powerLoss : .processCrash
         if plan.settings.kind == .unlocked {
             var value = try file.load()
             check(value.counts[slot], isAtLeast: told.load(), atMost: told.load())

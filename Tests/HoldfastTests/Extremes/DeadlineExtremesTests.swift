@@ -74,8 +74,8 @@ struct DeadlineExtremesTests {
         let file = try LockFile(path + "/file.lock")
         let mutex = try MutexArena(path + "/file.arena", count: 1)[0]
         let state = try StateFile<[UInt8]>(path: path + "/state", options: StateOptions(strategy: .twoSlot))
-        let heldFile = HeldLock(try await file.lock())
-        let heldMutex = HeldMutex(try await mutex.lock())
+        let heldFile = KeptLock(try await file.lock())
+        let heldMutex = KeptMutex(try await mutex.lock())
         // In a task of its own: who holds a lock already is told so instead.
         let codes = try await Task.detached {
             var codes: [LockError.Code?] = []
@@ -112,8 +112,8 @@ struct DeadlineExtremesTests {
         let deadline = instant(offset)
         let file = try LockFile(path + "/file.lock")
         let mutex = try MutexArena(path + "/file.arena", count: 1)[0]
-        let heldFile = HeldLock(try await file.lock())
-        let heldMutex = HeldMutex(try await mutex.lock())
+        let heldFile = KeptLock(try await file.lock())
+        let heldMutex = KeptMutex(try await mutex.lock())
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<2 {
                 group.addTask { try await file.lock(deadline: deadline).release() }

@@ -69,14 +69,14 @@ struct NumberExtremesTests {
         }
         for path in ["", "/", ".", "..", "\0", "a\0b", path + "/"] {
             _ = try? LockFile(path).lock().release()
-            _ = try? Directory(path)
+            _ = try? OpenDirectory(path)
             _ = try? StateFile<[UInt8]>(path: path).load()
         }
     }
 
     @Test("Permissions of a new directory", arguments: [0, 0o700, 0o7777, 0o10000, 1 << 31, .max] as [UInt32])
     func permissions(mode: UInt32) throws {
-        _ = try? Directory(makingPath: "\(path)/a/b", permissions: mode)
+        _ = try? OpenDirectory(makingPath: "\(path)/a/b", permissions: mode)
     }
 
     // MARK: States
@@ -86,7 +86,7 @@ struct NumberExtremesTests {
         // What a machine may have room for is not asked of it.
         if (1 << 32...1 << 40).contains(number) { return }
         for strategy in [StateStrategy.asFound, .replace, .twoSlot] {
-            let directory = try Directory(makingPath: "\(path)/\(strategy)")
+            let directory = try OpenDirectory(makingPath: "\(path)/\(strategy)")
             try directory.state().save([1])
             let options = StateOptions(strategy: strategy, capacity: number, durability: .processCrash)
             let state = try directory.state(options: options)
@@ -103,7 +103,7 @@ struct NumberExtremesTests {
     @Test("Every limit of the length is kept", arguments: integers)
     func maximumLength(number: Int) throws {
         for strategy in [StateStrategy.replace, .twoSlot] {
-            let directory = try Directory(makingPath: "\(path)/\(strategy)")
+            let directory = try OpenDirectory(makingPath: "\(path)/\(strategy)")
             let usual = StateOptions(strategy: strategy, durability: .processCrash)
             try directory.state(options: usual).save([1, 2])
             var options = usual
@@ -122,7 +122,7 @@ struct NumberExtremesTests {
 
     @Test("Every schema is kept, and newer ones are refused", arguments: schemas)
     func schema(number: UInt32) throws {
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let name = try directory.name("state")
         let state = try StateFile(name, in: directory, codec: BytesCodec(), schema: number)
         try state.save([1])
@@ -142,11 +142,11 @@ struct NumberExtremesTests {
 
     @Test("A migration that leads nowhere is refused", arguments: schemas)
     func migration(number: UInt32) throws {
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let name = try directory.name("state")
         for schema in Self.schemas {
             for steps in [[number], [number, number]] {
-                let migrations = steps.map { Migration(from: $0) { $0 } }
+                let migrations = steps.map { StateMigration(from: $0) { $0 } }
                 do throws(StateError) {
                     _ = try StateFile(
                         name,
@@ -167,7 +167,7 @@ struct NumberExtremesTests {
     @Test("Generations, tokens and stores of every number", arguments: naturals)
     func conditions(number: UInt64) throws {
         for strategy in [StateStrategy.replace, .twoSlot] {
-            let directory = try Directory(makingPath: "\(path)/\(strategy)")
+            let directory = try OpenDirectory(makingPath: "\(path)/\(strategy)")
             let options = StateOptions(strategy: strategy, durability: .processCrash)
             let state = try directory.state(options: options)
             if number != 0 {

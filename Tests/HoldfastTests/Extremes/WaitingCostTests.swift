@@ -89,7 +89,7 @@ struct WaitingCostTests {
             for count in [1000, 4000] {
                 let before = MutexReactor.current.steps
                 let mutex = try MutexArena("/tmp/holdfast-crowd-\(ProcessIdentity.current.pid).arena", count: 1)[0]
-                let held = HeldMutex(try await mutex.lock())
+                let held = KeptMutex(try await mutex.lock())
                 let contended = try mutex.statistics.contended
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for _ in 0..<count {
@@ -103,7 +103,7 @@ struct WaitingCostTests {
                 }
                 perWaiter.append((MutexReactor.current.steps - before) / count)
             }
-            let directory = try Directory("/tmp")
+            let directory = try OpenDirectory("/tmp")
             if let name = FileName("holdfast-crowd-\(ProcessIdentity.current.pid).arena") { try directory.unlink(name) }
             precondition(perWaiter.allSatisfy { $0 <= 60 }, "steps per waiter: \(perWaiter)")
         }

@@ -44,7 +44,7 @@ struct FencingTokenTests {
     enum Accident: CaseIterable, Sendable {
         case deleted, truncated, overwritten, bitFlipped, rebooted, rebootedToAnOlderRecord, markTorn, takenByPIDFile
 
-        func happen(to name: FileName, in directory: Directory) throws {
+        func happen(to name: FileName, in directory: OpenDirectory) throws {
             switch self {
             case .deleted: try directory.unlink(name)
             case .truncated: try directory.open(name, .readWrite).truncate(to: 0)
@@ -73,7 +73,7 @@ struct FencingTokenTests {
 
         private static let otherBoot = "11111111-2222-3333-4444-555555555555"
 
-        private func mark(_ slot: Int, _ companion: FileName, _ directory: Directory) throws -> String {
+        private func mark(_ slot: Int, _ companion: FileName, _ directory: OpenDirectory) throws -> String {
             let text = try directory.open(companion, .read).read()
             let start = text.utf8.index(text.startIndex, offsetBy: slot * 4096 + 41, limitedBy: text.endIndex)
             return start.map { String(text[$0...].prefix(20)) } ?? ""
@@ -81,7 +81,7 @@ struct FencingTokenTests {
 
         private func rewrite(
             _ name: FileName,
-            in directory: Directory,
+            in directory: OpenDirectory,
             _ change: (inout UInt64, inout ProcessIdentity) -> Void
         ) throws {
             let file = try directory.open(name, .readWrite)

@@ -64,7 +64,7 @@ struct ForeignContentsTests {
 
         private var isSidecar: Bool { self == .sidecar || self == .convert }
 
-        func act(in directory: Directory) throws {
+        func act(in directory: OpenDirectory) throws {
             let name = try directory.name("a.lock")
             switch self {
             case .lock, .guardOfLock: try require(LockFile(name, in: directory).tryLock()).release()

@@ -94,7 +94,7 @@ struct LockDescriptorTests {
 }
 
 /// Closes a number as a stranger does, and takes a lock of another object, whose descriptor gets it.
-private func takeLock(_ path: String, _ number: Int32) throws -> FileLock {
+private func takeLock(_ path: String, _ number: Int32) throws -> HeldLock {
     let file = try LockFile(path)
     // The lowest number is given out first: those below it are kept busy.
     var below: [Int32] = []
@@ -126,7 +126,7 @@ private func checkUntouched(_ number: Int32, _ path: String) throws {
     let text = try String(contentsOfFile: path, encoding: .utf8)
     precondition(text == strangersData, "a stranger's file was written to")
     precondition(fcntl(number, F_GETFD) >= 0, "a stranger's file was closed")
-    let other = try Directory.resolve(path)
+    let other = try OpenDirectory.resolve(path)
     let isFree = try other.0.open(other.1, .readWrite).tryLock(.flock, exclusive: true)
     precondition(isFree, "a stranger's file was locked")
 }

@@ -104,7 +104,7 @@ struct LockFileTests {
         // The first holder of a new file has both, so that its record cannot be raced.
         try expectBusy(range.tryLock())
         try first.release()
-        for mode in [FileLock.Mode.exclusive, .shared] {
+        for mode in [HeldLock.Mode.exclusive, .shared] {
             let error = #expect(throws: LockError.self) { try require(range.tryLock(mode)).release() }
             #expect(error?.code == .familyMismatch)
         }
@@ -137,7 +137,7 @@ struct LockFileTests {
 
     @Test("A name that leaves no room for the companion is refused, not an accident later")
     func longNames() throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let long = try #require(FileName(String(repeating: "n", count: 249)))
         #expect(throws: LockError.self) { try LockFile(long, in: directory) }
         let fits = try #require(FileName(String(repeating: "n", count: 248)))
@@ -236,7 +236,7 @@ struct LockFileTests {
 
     @Test("What another process calls itself cannot move a terminal's cursor")
     func forgedLabel() throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         var process = ProcessIdentity.current
         process.pid = Processes.deadPID
         try directory.writeRecord(of: process, to: "a.lock", label: "x\u{7f}\u{9b}31m\u{202e}")
@@ -249,7 +249,7 @@ struct LockFileTests {
         let file = try LockFile(path)
         let token = try await file.withLock { lock in lock.token }
         #expect(token == FencingToken(1))
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         // The blocking form would hold a cooperative thread; with all of them held, nothing would release the lock.
         let waiters = (0..<16).map { _ in Task { try await file.withLock { lock in lock.token } } }
         try await waitUntil { file.site.waitingCount == 16 }
@@ -289,7 +289,7 @@ struct Failed: Error, CustomStringConvertible {
 }
 
 /// The lock of an attempt that must succeed.
-func require(_ attempt: consuming FileLock.Attempt) throws -> FileLock {
+func require(_ attempt: consuming HeldLock.Attempt) throws -> HeldLock {
     switch consume attempt {
     case .acquired(let lock): return lock
     case .busy(let holder): throw Failed("busy: \(holder)")
@@ -297,6 +297,6 @@ func require(_ attempt: consuming FileLock.Attempt) throws -> FileLock {
 }
 
 /// An attempt that must find the lock busy.
-func expectBusy(_ attempt: consuming FileLock.Attempt, sourceLocation: SourceLocation = #_sourceLocation) throws {
+func expectBusy(_ attempt: consuming HeldLock.Attempt, sourceLocation: SourceLocation = #_sourceLocation) throws {
     if case .acquired = consume attempt { Issue.record("the lock was not busy", sourceLocation: sourceLocation) }
 }

@@ -9,7 +9,7 @@ import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct LockMessageTests {
-    private func timeOut(_ lock: () throws(LockError) -> FileLock) throws -> LockError {
+    private func timeOut(_ lock: () throws(LockError) -> HeldLock) throws -> LockError {
         do throws(LockError) {
             try lock().release()
         } catch {
@@ -86,7 +86,7 @@ struct LockMessageTests {
             #expect(error.holder?.name == ProcessIdentity.name(of: getpid()))
         }
         // As a process of another PID namespace has it, whose number here is any process's.
-        let arena = try Directory(TemporaryDirectory.current)
+        let arena = try OpenDirectory(TemporaryDirectory.current)
         try arena.open(arena.name("arena"), .readWrite).write(
             "\u{1}\u{0}\u{0}\u{0}",
             at: Int64(ArenaLayout.slotTable + 4)

@@ -14,7 +14,7 @@ struct LockWaitingTests {
     @Test("64 tasks that wait leave the cooperative threads to other tasks")
     func tasksDoNotBlock() async throws {
         let file = try LockFile(path)
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         let granted = Journal<Int>()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<64 {
@@ -42,7 +42,7 @@ struct LockWaitingTests {
     func firstComeFirstServed() async throws {
         let path = path
         let file = try LockFile(path)
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         let order = Journal<Int>()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<32 {
@@ -76,7 +76,7 @@ struct LockWaitingTests {
     @Test("Readers that wait together are served together")
     func sharedWaiters() async throws {
         let file = try LockFile(path)
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         let inside = Journal<Int>()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<8 {
@@ -167,9 +167,9 @@ struct LockWaitingTests {
 
     @Test(
         "To lock again what this task holds is an error, not a deadlock",
-        arguments: [FileLock.Mode.exclusive, .shared]
+        arguments: [HeldLock.Mode.exclusive, .shared]
     )
-    func reentry(mode: FileLock.Mode) async throws {
+    func reentry(mode: HeldLock.Mode) async throws {
         let path = path
         let file = try LockFile(path)
         let lock = try await file.lock(mode)

@@ -11,7 +11,7 @@ import Testing
 @Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct PIDFileByPathTests {
     /// Two of them, which must exclude each other.
-    private func check(in directory: Directory) throws {
+    private func check(in directory: OpenDirectory) throws {
         let name = try directory.name("service.pid")
         let (first, second) = (try PIDFile(name, in: directory), try PIDFile(name, in: directory))
         for _ in 0..<3 {
@@ -75,22 +75,22 @@ struct PIDFileByPathTests {
 
     /// Tries once, and keeps what it gets.
     private final class Rival: @unchecked Sendable {
-        private var held: HeldLock?
+        private var held: KeptLock?
         var hasLock: Bool { held != nil }
 
-        func lock(_ name: FileName, in directory: Directory) {
+        func lock(_ name: FileName, in directory: OpenDirectory) {
             guard let file = try? PIDFile(name, in: directory), case .acquired(let lock)? = try? file.tryLock() else {
                 return
             }
             #expect(lock.abandoned == nil)
-            held = HeldLock(lock)
+            held = KeptLock(lock)
         }
     }
 
     @Test("Two PID files exclude each other on bindfs")
     func bindfs() throws {
         let (source, point) = (TemporaryDirectory.current + "/source", TemporaryDirectory.current + "/point")
-        for path in [source, point] { _ = try Directory(makingPath: path) }
+        for path in [source, point] { _ = try OpenDirectory(makingPath: path) }
         guard let server = try? Child("/usr/bin/env", ["bindfs", source, point]), server.wait() == 0 else {
             print("NOT RUN: \(#function): bindfs is not installed, or may not mount here")
             return
@@ -100,6 +100,6 @@ struct PIDFileByPathTests {
                 if let unmount = try? Child("/usr/bin/env", tool), unmount.wait() == 0 { break }
             }
         }
-        try check(in: Directory(point))
+        try check(in: OpenDirectory(point))
     }
 }

@@ -154,7 +154,7 @@ struct StaleCleanupTests {
 
     @Test("A lock file that was released is free and kept; one whose holder died is removed, and its tokens go on")
     func lockFiles() throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let file = try LockFile(directory.name("a.lock"), in: directory)
         let first = try require(file.tryLock())
         let token = first.token ?? FencingToken(0)
@@ -174,7 +174,7 @@ struct StaleCleanupTests {
         arguments: ["\n", "appended\n", "4711\n", String(repeating: "x", count: 5000)]
     )
     func appended(text: String) throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let file = try LockFile(directory.name("a.lock"), in: directory)
         func append() throws {
             let opened = try directory.open(directory.name("a.lock"), .readWrite)
@@ -204,7 +204,7 @@ struct StaleCleanupTests {
         arguments: [true, false]
     )
     func withoutItsLock(isOfAnotherNamespace: Bool) throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         // Our own PID, or one of another PID namespace, in which it may be any process's.
         try writeRecord(of: getpid(), in: directory) { process in
             if isOfAnotherNamespace { process.pidNamespace = 1 } else { process = .current }
@@ -248,7 +248,7 @@ struct StaleCleanupTests {
         }
     }
 
-    private func clean(_ name: String, in directory: Directory) throws -> StaleCleanup {
+    private func clean(_ name: String, in directory: OpenDirectory) throws -> StaleCleanup {
         try PIDFile(directory.name(name), in: directory).removeIfStale()
     }
 
@@ -256,7 +256,7 @@ struct StaleCleanupTests {
     private func writeRecord(
         of pid: Int32,
         token: UInt64 = 0,
-        in directory: Directory,
+        in directory: OpenDirectory,
         changing change: (inout ProcessIdentity) -> Void = { _ in }
     ) throws {
         var process = ProcessIdentity.current

@@ -9,7 +9,7 @@ import Testing
 
 @Suite(.temporaryDirectory, .timeLimit(.minutes(60)))
 struct UnwritableLockFileTests {
-    private func makeDirectory(_ code: Int32, content: String) throws -> (SimulatedFileSystem, Directory) {
+    private func makeDirectory(_ code: Int32, content: String) throws -> (SimulatedFileSystem, OpenDirectory) {
         let fileSystem = SimulatedFileSystem()
         let directory = try fileSystem.directory()
         try directory.write("a.lock", content)
@@ -119,7 +119,7 @@ struct UnwritableLockFileTests {
         let readOnly: [FileAttributeKey: Any] = [.posixPermissions: 0o444]
         try FileManager.default.setAttributes(readOnly, ofItemAtPath: "\(directory.path)/a.lock")
         let file = try LockFile(name, in: directory)
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         let waiter = Task { try await file.withLock { lock in lock.token } }
         try await waitUntil { file.site.waitingCount == 1 }
         try held.release()

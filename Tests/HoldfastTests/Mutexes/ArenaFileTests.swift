@@ -206,7 +206,7 @@ struct ArenaFileTests {
     @Test("After a reboot tokens go on growing, who held a mutex is dead, and nothing else is left of the old boot")
     func reboot() throws {
         let name = try #require(FileName("a.arena"))
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         func boot(_ id: Character) throws -> MutexArena {
             try MutexArena(name, in: directory, count: 2, bootID: String(repeating: id, count: 36))
         }
@@ -246,7 +246,7 @@ struct ArenaFileTests {
         let arena = try open()
         let name = try #require(FileName("a.arena"))
         let error = #expect(throws: LockError.self) {
-            let directory = try Directory(TemporaryDirectory.current)
+            let directory = try OpenDirectory(TemporaryDirectory.current)
             _ = try MutexArena(name, in: directory, count: 1, bootID: String(repeating: "x", count: 36))
         }
         #expect(error?.code == .unsupported)
@@ -256,7 +256,7 @@ struct ArenaFileTests {
     @Test("Without a boot id nothing is opened")
     func noBoot() throws {
         let name = try #require(FileName("a.arena"))
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         for id in [nil, "", "short"] {
             let error = #expect(throws: LockError.self) {
                 _ = try MutexArena(name, in: directory, count: 1, bootID: id)

@@ -176,7 +176,7 @@ private func childOfMember(
     _ path: String,
     _ first: SharedMemoryMutex,
     _ second: SharedMemoryMutex,
-    _ lock: consuming SharedMemoryLock
+    _ lock: consuming HeldMutex
 ) -> Int32 {
     do {
         try second.withLock { _ in }
@@ -208,6 +208,6 @@ private func closePipes() {
 }
 
 /// exit(3) while the lock lives: a local one may be let go before a call that does not return.
-private func exitHolding(_ lock: borrowing SharedMemoryLock) -> Never {
+private func exitHolding(_ lock: borrowing HeldMutex) -> Never {
     exit(lock.token.value == 0 ? 1 : 0)
 }

@@ -74,7 +74,7 @@ struct MutexTests {
     @Test("64 tasks that wait leave the cooperative threads to other tasks, and all get the mutex, one after another")
     func tasksThatWaitLeaveTheirThreads() async throws {
         let mutex = try arena()[0]
-        let held = HeldMutex(try await mutex.lock())
+        let held = KeptMutex(try await mutex.lock())
         let entered = Entered()
         let tokens = try await withThrowingTaskGroup(of: FencingToken.self) { group in
             for _ in 0..<64 {
@@ -105,7 +105,7 @@ struct MutexTests {
     @Test("Tasks that wait for more mutexes than the kernel sleeps at in one call all get theirs")
     func manyMutexes() async throws {
         let arena = try arena(count: 300)
-        let held = try (0..<300).map { HeldMutex(try arena[$0].lock()) }
+        let held = try (0..<300).map { KeptMutex(try arena[$0].lock()) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for index in 0..<300 {
                 group.addTask { try await arena[index].withLock { _ in } }
@@ -149,7 +149,7 @@ struct MutexTests {
     @Test("A cancelled wait ends although the mutex stays held, and the next in line is served")
     func cancellationOfTheFirst() async throws {
         let mutex = try arena()[0]
-        let held = HeldMutex(try await mutex.lock())
+        let held = KeptMutex(try await mutex.lock())
         let first = Task { try await mutex.lock().release() }
         try await waitUntil { try mutex.statistics.contended == 1 }
         let second = Task { try await mutex.lock().release() }
@@ -169,7 +169,7 @@ struct MutexTests {
     @Test("A deadline ends a wait, of a thread and of a task, and one in the past tries once")
     func deadlines() async throws {
         let mutex = try arena()[0]
-        let held = HeldMutex(try await mutex.lock())
+        let held = KeptMutex(try await mutex.lock())
         for delay in [-1000, 0, 3, 30] {
             let deadline = ContinuousClock.now + .milliseconds(delay)
             let task = await #expect(throws: LockError.self) { try await mutex.lock(deadline: deadline).release() }
@@ -205,7 +205,7 @@ struct MutexTests {
             let lock = try await mutex.lock()
             _ = lock.token
         }
-        let held = HeldMutex(try await mutex.lock())
+        let held = KeptMutex(try await mutex.lock())
         try await Task.detached { try held.release() }.value
         try await mutex.withLock { #expect($0.abandoned == nil) }
     }

@@ -9,7 +9,7 @@ import Testing
 
 @Suite
 struct CodecTests {
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
         directory = try SimulatedFileSystem().directory()
@@ -33,7 +33,7 @@ struct CodecTests {
     @Test("what a codec throws is passed on, and nothing is changed")
     func throwing() throws {
         let state = try StateFile(directory.name("state"), in: directory, codec: EvenCodec())
-        for call in [{ try state.save(1) }, { try state.update(initial: 2) { $0 = 3 } }] as [() throws -> Commit] {
+        for call in [{ try state.save(1) }, { try state.update(initial: 2) { $0 = 3 } }] as [() throws -> StateCommit] {
             let error = try stateError { _ = try call() }
             #expect(error.code == .encodingFailed)
             #expect(error.underlying is Unwilling)

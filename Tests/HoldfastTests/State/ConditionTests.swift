@@ -10,7 +10,7 @@ import Testing
 @Suite
 struct ConditionTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
     let state: StateFile<[UInt8]>
 
     init() throws {

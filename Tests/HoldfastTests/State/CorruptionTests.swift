@@ -10,7 +10,7 @@ import Testing
 @Suite("TC-80-3: a state comes back as it was saved, or not at all")
 struct CorruptionTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
     let state: StateFile<[UInt8]>
     let sound: [UInt8]
 
@@ -84,7 +84,7 @@ struct CorruptionTests {
 
     @Test("the evidence says which check failed, with both numbers")
     func evidence() throws {
-        func evidence(_ frame: [UInt8]) throws -> Corruption {
+        func evidence(_ frame: [UInt8]) throws -> StateCorruption {
             try fileSystem.write("state", frame)
             return try #require(try stateError { _ = try state.load() }.corruption)
         }

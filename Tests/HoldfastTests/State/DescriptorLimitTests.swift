@@ -14,7 +14,7 @@ struct DescriptorLimitTests {
         // A process of its own, because the limit is the process's.
         await #expect(processExitsWith: .success) {
             [path = TemporaryDirectory.current as String, isFirstSave = isFirstSave as Bool] in
-            let directory = try Directory(path)
+            let directory = try OpenDirectory(path)
             let known = try directory.state()
             try known.save([100])
             var limit = rlimit(rlim_cur: 64, rlim_max: 64)

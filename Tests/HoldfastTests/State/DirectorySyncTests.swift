@@ -11,7 +11,7 @@ import _HoldfastCShims
 @Suite
 struct DirectorySyncTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
         directory = try fileSystem.directory()
@@ -113,7 +113,7 @@ struct DirectorySyncTests {
     }
 
     @Test(
-        "TC-80-4: a directory flush that fails does not fail the save, and the Commit says so",
+        "TC-80-4: a directory flush that fails does not fail the save, and the StateCommit says so",
         arguments: [EIO, EINVAL, ENOTSUP, ENOSPC]
     )
     func flushFails(code: Int32) throws {

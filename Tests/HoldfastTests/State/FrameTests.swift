@@ -8,10 +8,10 @@ import Testing
 
 @Suite(.temporaryDirectory)
 struct FrameTests {
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
-        directory = try Directory(TemporaryDirectory.current)
+        directory = try OpenDirectory(TemporaryDirectory.current)
     }
 
     /// Files that were written once and are never written again.

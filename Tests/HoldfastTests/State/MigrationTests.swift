@@ -10,19 +10,19 @@ import Testing
 @Suite
 struct MigrationTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
         directory = try fileSystem.directory()
     }
 
-    private func state(schema: UInt32, _ migrations: [Migration] = []) throws -> StateFile<[UInt8]> {
+    private func state(schema: UInt32, _ migrations: [StateMigration] = []) throws -> StateFile<[UInt8]> {
         try StateFile(directory.name("state"), in: directory, schema: schema, migrations: migrations)
     }
 
     /// Each adds its number.
-    private func step(_ from: UInt32) -> Migration {
-        Migration(from: from) { $0 + [UInt8(from)] }
+    private func step(_ from: UInt32) -> StateMigration {
+        StateMigration(from: from) { $0 + [UInt8(from)] }
     }
 
     @Test("steps are applied in order, from the stored schema on, and the report says so")
@@ -66,7 +66,7 @@ struct MigrationTests {
     func failing() throws {
         struct Broken: Error {}
         try state(schema: 1).save([0])
-        let broken = try state(schema: 2, [Migration(from: 1) { _ in throw Broken() }])
+        let broken = try state(schema: 2, [StateMigration(from: 1) { _ in throw Broken() }])
         let error = try stateError { _ = try broken.load() }
         #expect(error.code == .migrationFailed)
         #expect(error.underlying is Broken)
@@ -81,7 +81,7 @@ struct MigrationTests {
                 #require(FileName("a")),
                 in: SimulatedFileSystem().directory(),
                 schema: 2,
-                migrations: [Migration(from: 1) { $0 }, Migration(from: 1) { $0 }]
+                migrations: [StateMigration(from: 1) { $0 }, StateMigration(from: 1) { $0 }]
             )
         }
         await #expect(processExitsWith: .failure) {
@@ -89,7 +89,7 @@ struct MigrationTests {
                 #require(FileName("a")),
                 in: SimulatedFileSystem().directory(),
                 schema: 2,
-                migrations: [Migration(from: 2) { $0 }]
+                migrations: [StateMigration(from: 2) { $0 }]
             )
         }
     }

@@ -39,12 +39,12 @@ struct OrphanSweepTests {
 
     @Test("a writer that dies with the lock leaves its temporary file to the next save of another")
     func writerDies() async throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let state = try directory.state()
         try await state.save([1])
         let orphan = ".state.0123456789abcdef.tmp"
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = directory.path as String] in
-            let directory = try Directory(path)
+            let directory = try OpenDirectory(path)
             let lock = try LockFile(sidecar: directory.name(".state.lock"), in: directory).lock()
             try directory.put(".state.0123456789abcdef.tmp", [1, 2, 3])
             kill(getpid(), SIGKILL)

@@ -86,7 +86,7 @@ struct ReplacementTests {
         arguments: [0o600, 0o640]
     )
     func defaultAccessList(_ permissions: UInt32) throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let state = try directory.state(options: StateOptions(keepsPrevious: true))
         try state.save([1])
         try directory.setPermissions(of: "state", permissions)
@@ -102,11 +102,11 @@ struct ReplacementTests {
 
     @Test("an access list of the file stays, under a mask that hides it too", arguments: [6, 4, 0] as [UInt8])
     func accessList(_ mask: UInt8) throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let state = try directory.state()
         try state.save([1])
         guard try directory.setDefaultAccessList() else { return }
-        let list = Directory.accessList(6, named: 6, group: 4, mask: mask, other: 0)
+        let list = OpenDirectory.accessList(6, named: 6, group: 4, mask: mask, other: 0)
         try directory.open(directory.name("state"), .readWrite).whileOpen {
             try directory.fileSystem.setAttribute("system.posix_acl_access", of: $0, to: list)
         }
@@ -125,7 +125,7 @@ struct ReplacementTests {
         try state.save([1])
         let file = try directory.open(directory.name("state"), .readWrite)
         for name in ["system.posix_acl_access", "security.selinux", "user.note"] {
-            let value = name.hasPrefix("system") ? Directory.accessList(6, group: 4, mask: 6, other: 0) : [1]
+            let value = name.hasPrefix("system") ? OpenDirectory.accessList(6, group: 4, mask: 6, other: 0) : [1]
             try fileSystem.setAttribute(name, of: file.rawValue, to: value)
         }
         try directory.setOwner(of: "state", 4711, group: 4712)
@@ -166,7 +166,7 @@ struct ReplacementTests {
         try expectRefusal(directory, "it is a directory")
     }
 
-    private func expectRefusal(_ directory: Directory, _ word: String) throws {
+    private func expectRefusal(_ directory: OpenDirectory, _ word: String) throws {
         let before = try directory.status(of: directory.name("state"))
         let state = try directory.state()
         let calls: [() throws -> Void] = [
@@ -189,7 +189,7 @@ struct ReplacementTests {
         try state.save([UInt8](repeating: 1, count: 8))
         for call in [
             { try state.save([UInt8](repeating: 2, count: 9)) }, { try state.update { $0.append(2) } },
-        ] as [() throws -> Commit] {
+        ] as [() throws -> StateCommit] {
             let error = try stateError { _ = try call() }
             #expect(error.code == .tooLarge)
             #expect((error.expected, error.found) == (8, 9))
@@ -202,7 +202,7 @@ struct ReplacementTests {
 
     @Test("a file larger than memory is refused before any of it is read")
     func sparseFile() throws {
-        let directory = try Directory(TemporaryDirectory.current)
+        let directory = try OpenDirectory(TemporaryDirectory.current)
         let file = try directory.open(directory.name("state"), .createNew(permissions: 0o600))
         try file.truncate(to: 1 << 42)
         let error = try stateError { _ = try directory.state().load() }

@@ -46,7 +46,7 @@ struct RootOnlyTests {
         guard isRoot(), let mount = try Mount(["-t", "tmpfs", "-o", "size=128k", "holdfast", path], at: path) else {
             return
         }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let state = try directory.state()
         try state.save([UInt8](repeating: 1, count: 20_000))
         var room = 128 << 10
@@ -79,7 +79,7 @@ struct RootOnlyTests {
     @Test("on a read-only file system a state loads, and a save says why it cannot")
     func readOnly() throws {
         guard isRoot(), let mount = try Mount(["-t", "tmpfs", "holdfast", path], at: path) else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let state = try directory.state()
         try state.save([1])
         #expect(try Mount.run("mount", ["-o", "remount,ro", path]))
@@ -95,7 +95,7 @@ struct RootOnlyTests {
     @Test("an owner without a number in a user namespace has a sentence and an exit status of its own")
     func unmappedOwner() throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.state().save([1])
         let file = try directory.open(directory.name("state"), .readWrite)
         try directory.fileSystem.setOwner(file.rawValue, owner: 4242, group: 4242)
@@ -114,11 +114,11 @@ struct RootOnlyTests {
     @Test("a lock file of a read-only file system can be locked exclusively, and waited for")
     func readOnlyLockFile() async throws {
         guard isRoot(), let mount = try Mount(["-t", "tmpfs", "holdfast", path], at: path) else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.put("a.lock", [])
         #expect(try Mount.run("mount", ["-o", "remount,ro", path]))
         let file = try LockFile(directory.name("a.lock"), in: directory)
-        let held = HeldLock(try await file.lock())
+        let held = KeptLock(try await file.lock())
         let waiter = Task { try await file.withLock { lock in lock.token } }
         try await waitUntil { file.site.waitingCount == 1 }
         try held.release()
@@ -132,7 +132,7 @@ struct RootOnlyTests {
 
     @Test("a file that is a mount point cannot be replaced, and the save says so (EBUSY)")
     func bindMount() throws {
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let state = try directory.state(options: StateOptions(keepsPrevious: false))
         try state.save([1])
         let file = state.path
@@ -148,7 +148,7 @@ struct RootOnlyTests {
 
     @Test("an empty file that is a mount point becomes a state in two slots, in place")
     func adoptedMount() throws {
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.put("state", [])
         try directory.setPermissions(of: "state", 0o640)
         let file = directory.path(of: try directory.name("state"))
@@ -170,7 +170,7 @@ struct RootOnlyTests {
     @Test("who is given a state without the files beside it is told which")
     func companionsToGive() async throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o777)
         for (name, strategy) in [("plain", StateStrategy.replace), ("slots", .twoSlot)] {
             try await directory.state(name, options: StateOptions(strategy: strategy)).save([1])
@@ -178,7 +178,7 @@ struct RootOnlyTests {
         }
         await #expect(processExitsWith: .success) { [path = path as String] in
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
-            let directory = try Directory(path)
+            let directory = try OpenDirectory(path)
             let cases = [
                 ("plain", StateStrategy.replace, "\(path)/.plain.lock"), ("slots", .twoSlot, "\(path)/.slots.arena"),
             ]
@@ -196,7 +196,7 @@ struct RootOnlyTests {
         for name in ["plain", "slots"] { try await directory.state(name).save([3]) }
         await #expect(processExitsWith: .success) { [path = path as String] in
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
-            let directory = try Directory(path)
+            let directory = try OpenDirectory(path)
             for name in ["plain", "slots"] {
                 try await directory.state(name).save([4])
                 #expect(try directory.state(name).load() == [4])
@@ -207,10 +207,10 @@ struct RootOnlyTests {
     @Test("a daemon that has dropped its privileges leaves a PID file without a PID, and no error")
     func pidFileAfterDrop() async throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o755)
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let directory = try Directory(path)
+            let directory = try OpenDirectory(path)
             let lock = try require(PIDFile(directory.name("a.pid"), in: directory).tryLock())
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
             try lock.release()
@@ -222,7 +222,7 @@ struct RootOnlyTests {
     @Test("two users of one group share a lock, also after its guard is gone as after a boot")
     func sharedLock() async throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o777)
         let file = try LockFile(directory.name("a"), in: directory, permissions: 0o660, group: 65534)
         try await file.withLock { _ in }
@@ -231,7 +231,7 @@ struct RootOnlyTests {
             for user in [4711, 4712] as [UInt32] {
                 await #expect(processExitsWith: .success) { [path = path as String, user = user as UInt32] in
                     #expect(setgid(65534) == 0 && setuid(user) == 0)
-                    let directory = try Directory(path)
+                    let directory = try OpenDirectory(path)
                     let file = try LockFile(directory.name("a"), in: directory, permissions: 0o660, group: 65534)
                     try await file.withLock { _ in }
                     // The next one needs the guard too.
@@ -245,7 +245,7 @@ struct RootOnlyTests {
     @Test("owner and group stay when root saves another user's state")
     func owner() throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let state = try directory.state()
         try state.save([1])
         let file = try directory.open(directory.name("state"), .readWrite)
@@ -260,7 +260,7 @@ struct RootOnlyTests {
     @Test("who may not write to the directory, or not give the new file to the old one's owner, saves nothing")
     func otherUser() async throws {
         guard isRoot() else { return }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         try await directory.state().save([1])
         let modes = [("state", 0o644), (".state.lock", 0o666)] as [(String, UInt32)]
         for (name, mode) in modes {
@@ -271,7 +271,7 @@ struct RootOnlyTests {
             try directory.fileSystem.setPermissions(directory.descriptor.rawValue, mode)
             await #expect(processExitsWith: .success) { [path = path as String, mode = mode as UInt32] in
                 #expect(setgid(65534) == 0 && setuid(65534) == 0)
-                let directory = try Directory(path)
+                let directory = try OpenDirectory(path)
                 let state = try directory.state()
                 let error = try stateError { try state.save([2]) }
                 #expect(error.code == .notSaved)
@@ -291,7 +291,7 @@ struct RootOnlyTests {
             print("NOT RUN: \(#function) needs a user who is not root; otherUser() is its like")
             return
         }
-        let directory = try Directory(path)
+        let directory = try OpenDirectory(path)
         let state = try directory.state()
         try state.save([1])
         try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o500)

@@ -81,7 +81,7 @@ struct SaveFaultTests {
         }
     }
 
-    private func perform(_ work: Work, _ state: StateFile<[UInt8]>) throws -> Commit {
+    private func perform(_ work: Work, _ state: StateFile<[UInt8]>) throws -> StateCommit {
         switch work {
         case .update: try state.update { $0 = Self.new }
         case .firstUpdate: try state.update(initial: []) { $0 = Self.new }
@@ -95,7 +95,7 @@ struct SaveFaultTests {
     ///
     /// Thrown: the old one.
     private func check(
-        _ outcome: Result<Commit, any Error>,
+        _ outcome: Result<StateCommit, any Error>,
         _ old: (value: [UInt8], report: LoadReport)?,
         _ state: StateFile<[UInt8]>,
         _ trial: FaultTrial

@@ -8,10 +8,10 @@ import Testing
 
 @Suite(.temporaryDirectory)
 struct StateFileTests {
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
-        directory = try Directory(TemporaryDirectory.current)
+        directory = try OpenDirectory(TemporaryDirectory.current)
     }
 
     @Test("a saved value is loaded again, and each save has the next generation", arguments: Ground.allCases)

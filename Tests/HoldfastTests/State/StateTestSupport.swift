@@ -50,7 +50,7 @@ func bitwiseChecksum(_ bytes: [UInt8]) -> UInt64 {
     return ~register
 }
 
-extension Directory {
+extension OpenDirectory {
     /// Writes a file in place, as a stranger would.
     func put(_ name: String, _ bytes: [UInt8]) throws {
         let file = try open(self.name(name), .readWriteOrCreate(permissions: 0o600))

@@ -6,7 +6,7 @@ import Foundation
 import Holdfast
 import Testing
 
-extension Directory {
+extension OpenDirectory {
     /// A list with `user:1234:rwx` beside rights for the owner, the group, the mask and the others.
     static func accessList(_ owner: UInt8, named: UInt8 = 7, group: UInt8, mask: UInt8, other: UInt8) -> [UInt8] {
         let entries: [(tag: UInt8, rights: UInt8, id: UInt32)] = [

@@ -20,16 +20,16 @@ enum Ground: CaseIterable, Sendable, CustomTestStringConvertible {
     }
 
     /// An empty directory there; the name tells several in one test case apart.
-    func makeDirectory(named name: String = "test") throws -> Directory {
+    func makeDirectory(named name: String = "test") throws -> OpenDirectory {
         switch self {
-        case .kernel: try Directory(makingPath: "\(TemporaryDirectory.current)/\(name)")
+        case .kernel: try OpenDirectory(makingPath: "\(TemporaryDirectory.current)/\(name)")
         case .simulation: try SimulatedFileSystem().directory(makingPath: "/\(name)")
         }
     }
 }
 
 /// What the seam does not offer, because Holdfast never does it.
-extension Directory {
+extension OpenDirectory {
     func makeSymbolicLink(_ name: String, to target: String) throws {
         if let simulation = fileSystem as? SimulatedFileSystem {
             try simulation.makeSymbolicLink("\(path)/\(name)", to: target)
@@ -49,7 +49,7 @@ extension Directory {
 }
 
 /// The pieces of tests that every call needs.
-extension Directory {
+extension OpenDirectory {
     /// A name, which the test says is one.
     func name(_ name: String) throws -> FileName {
         try #require(FileName(name))
@@ -98,7 +98,7 @@ func errnoLeft(_ call: () throws -> Void) throws -> Int32? {
     }
 }
 
-extension Directory {
+extension OpenDirectory {
     /// Whether files here can have extended attributes of users; on tmpfs only since Linux 6.6.
     var hasAttributes: Bool {
         do {

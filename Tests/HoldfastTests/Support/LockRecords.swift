@@ -4,7 +4,7 @@
 
 import Holdfast
 
-extension Directory {
+extension OpenDirectory {
     /// Writes the record of a process that holds a lock, or held it when it died, into a file that may be there.
     func writeRecord(
         of process: ProcessIdentity,

@@ -6,10 +6,10 @@ import Holdfast
 import Synchronization
 
 /// A held lock that a task can release although another took it.
-final class HeldLock: Sendable {
-    private let lock: Mutex<FileLock?>
+final class KeptLock: Sendable {
+    private let lock: Mutex<HeldLock?>
 
-    init(_ lock: consuming sending FileLock) {
+    init(_ lock: consuming sending HeldLock) {
         self.lock = Mutex(lock)
     }
 
@@ -19,10 +19,10 @@ final class HeldLock: Sendable {
 }
 
 /// The same for a mutex.
-final class HeldMutex: Sendable {
-    private let lock: Mutex<SharedMemoryLock?>
+final class KeptMutex: Sendable {
+    private let lock: Mutex<HeldMutex?>
 
-    init(_ lock: consuming sending SharedMemoryLock) {
+    init(_ lock: consuming sending HeldMutex) {
         self.lock = Mutex(lock)
     }
 

@@ -20,17 +20,17 @@ struct DirectoryTests {
         let expected = ["file": ENOTDIR, "fifo": ENOTDIR, "gone": ENOENT, "loop": ELOOP, "none": ENOENT]
         for (name, code) in expected {
             let path = "\(directory.path)/\(name)"
-            #expect(try errnoLeft { _ = try Directory(path, on: directory.fileSystem) } == code, "\(name)")
+            #expect(try errnoLeft { _ = try OpenDirectory(path, on: directory.fileSystem) } == code, "\(name)")
         }
-        #expect(try errnoLeft { _ = try Directory("", on: directory.fileSystem) } == ENOENT)
-        #expect(try errnoLeft { _ = try Directory("/a\0b", on: directory.fileSystem) } == EINVAL)
+        #expect(try errnoLeft { _ = try OpenDirectory("", on: directory.fileSystem) } == ENOENT)
+        #expect(try errnoLeft { _ = try OpenDirectory("/a\0b", on: directory.fileSystem) } == EINVAL)
     }
 
     @Test(arguments: Ground.allCases)
     func followsLinksOnlyWhereAsked(_ ground: Ground) throws {
         let directory = try ground.makeDirectory()
         let fileSystem = directory.fileSystem
-        let below = try Directory(makingPath: "\(directory.path)/below", on: fileSystem)
+        let below = try OpenDirectory(makingPath: "\(directory.path)/below", on: fileSystem)
         try directory.makeSymbolicLink("link", to: "below")
         let followed = try fileSystem.openDirectory("link", in: directory.descriptor.rawValue, followingLink: true)
         #expect(try fileSystem.status(followed).identity == below.descriptor.status().identity)
@@ -46,12 +46,12 @@ struct DirectoryTests {
     func staysItselfWhenItIsRenamed(_ ground: Ground) throws {
         let parent = try ground.makeDirectory()
         let path = "\(parent.path)/a"
-        let directory = try Directory(makingPath: path, on: parent.fileSystem)
+        let directory = try OpenDirectory(makingPath: path, on: parent.fileSystem)
         try parent.rename(parent.name("a"), to: parent.name("b"), replacing: false)
-        _ = try Directory(makingPath: path, on: parent.fileSystem)
+        _ = try OpenDirectory(makingPath: path, on: parent.fileSystem)
         try directory.write("file", "here")
-        #expect(try Directory("\(parent.path)/b", on: parent.fileSystem).read("file") == "here")
-        #expect(try Directory(path, on: parent.fileSystem).names() == [])
+        #expect(try OpenDirectory("\(parent.path)/b", on: parent.fileSystem).read("file") == "here")
+        #expect(try OpenDirectory(path, on: parent.fileSystem).names() == [])
         #expect(try directory.openItself().status().identity == directory.descriptor.status().identity)
     }
 
@@ -86,11 +86,11 @@ struct DirectoryTests {
     @Test(arguments: Ground.allCases)
     func splitsPathsAtBytes(_ ground: Ground) throws {
         let parent = try ground.makeDirectory()
-        _ = try Directory(makingPath: "\(parent.path)/a/\u{301}b", on: parent.fileSystem)
+        _ = try OpenDirectory(makingPath: "\(parent.path)/a/\u{301}b", on: parent.fileSystem)
         #expect(try parent.names() == ["a"])
-        #expect(try Directory("\(parent.path)/a", on: parent.fileSystem).names() == ["\u{301}b"])
+        #expect(try OpenDirectory("\(parent.path)/a", on: parent.fileSystem).names() == ["\u{301}b"])
         if ground == .kernel {
-            #expect(try Directory.resolve("\(parent.path)/a/\u{301}b").1 == FileName("\u{301}b"))
+            #expect(try OpenDirectory.resolve("\(parent.path)/a/\u{301}b").1 == FileName("\u{301}b"))
         }
     }
 
@@ -98,12 +98,12 @@ struct DirectoryTests {
     func makesTheLevelsThatAreMissing(_ ground: Ground) throws {
         let parent = try ground.makeDirectory()
         let path = "\(parent.path)/a/./b//c/"
-        let made = try Directory(makingPath: path, permissions: 0o750, on: parent.fileSystem)
-        let again = try Directory(makingPath: "\(parent.path)/a/b/c", on: parent.fileSystem)
+        let made = try OpenDirectory(makingPath: path, permissions: 0o750, on: parent.fileSystem)
+        let again = try OpenDirectory(makingPath: "\(parent.path)/a/b/c", on: parent.fileSystem)
         #expect(try made.descriptor.status().identity == again.descriptor.status().identity)
         #expect(try made.descriptor.status().permissions & ~0o750 == 0)
-        let sibling = try Directory(makingPath: "\(parent.path)/a/b/../d", on: parent.fileSystem)
-        #expect(try Directory("\(parent.path)/a", on: parent.fileSystem).names().sorted() == ["b", "d"])
+        let sibling = try OpenDirectory(makingPath: "\(parent.path)/a/b/../d", on: parent.fileSystem)
+        #expect(try OpenDirectory("\(parent.path)/a", on: parent.fileSystem).names().sorted() == ["b", "d"])
         #expect(try sibling.names() == [])
     }
 
@@ -113,7 +113,7 @@ struct DirectoryTests {
         try parent.write("file", "text")
         try parent.makeSymbolicLink("gone", to: "nowhere")
         func made(_ name: String) throws -> Int32? {
-            try errnoLeft { _ = try Directory(makingPath: "\(parent.path)/\(name)", on: parent.fileSystem) }
+            try errnoLeft { _ = try OpenDirectory(makingPath: "\(parent.path)/\(name)", on: parent.fileSystem) }
         }
         #expect(try made("file") == ENOTDIR)
         #expect(try made("file/below") == ENOTDIR)

@@ -27,7 +27,7 @@ struct FileCreationTests {
         }
 
         /// Makes them, and leaves them there.
-        func make(in directory: Directory, permissions: UInt32? = nil, group: UInt32? = nil) throws {
+        func make(in directory: OpenDirectory, permissions: UInt32? = nil, group: UInt32? = nil) throws {
             let name = try directory.name("a")
             switch self {
             case .lock, .sharedLock:
@@ -119,7 +119,7 @@ struct FileCreationTests {
             try directory.unlink(directory.name(name))
         }
         // user:1234:r--, in the file's own list and in the directory's.
-        let list = Directory.accessList(6, named: 4, group: 4, mask: 6, other: 4)
+        let list = OpenDirectory.accessList(6, named: 4, group: 4, mask: 6, other: 4)
         guard try directory.setDefaultAccessList(list) else { return }
         try directory.open(directory.name("a"), .readWrite).whileOpen {
             try directory.fileSystem.setAttribute("system.posix_acl_access", of: $0, to: list)
@@ -130,7 +130,7 @@ struct FileCreationTests {
         #expect(!made.isEmpty)
         for name in made {
             #expect(
-                try directory.accessList(of: name) == Directory.accessList(6, named: 0, group: 0, mask: 6, other: 0)
+                try directory.accessList(of: name) == OpenDirectory.accessList(6, named: 0, group: 0, mask: 6, other: 0)
             )
         }
     }

@@ -75,7 +75,7 @@ struct LinkTests {
     @Test(arguments: Ground.allCases)
     func refusesWhatIsNoFile(_ ground: Ground) throws {
         let directory = try ground.makeDirectory()
-        _ = try Directory(makingPath: "\(directory.path)/below", on: directory.fileSystem)
+        _ = try OpenDirectory(makingPath: "\(directory.path)/below", on: directory.fileSystem)
         let (name, free) = (try directory.name("below"), try directory.name("free"))
         #expect(try errnoLeft { try directory.unlink(name) } == EISDIR)
         #expect(try errnoLeft { try directory.link(name, to: free) } == EPERM)

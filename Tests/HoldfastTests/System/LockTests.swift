@@ -11,7 +11,7 @@ import Testing
 struct LockTests {
     static let families: [LockKind] = [.flock, .openFileDescription]
 
-    private func open(_ directory: Directory) throws -> Descriptor {
+    private func open(_ directory: OpenDirectory) throws -> Descriptor {
         try directory.open(directory.name("lock"), .readWriteOrCreate(permissions: 0o600))
     }
 

@@ -9,7 +9,8 @@ import Testing
 
 @Suite(.temporaryDirectory)
 struct RenameTests {
-    private func rename(_ old: String, _ new: String, in directory: Directory, replacing: Bool = true) throws -> Int32?
+    private func rename(_ old: String, _ new: String, in directory: OpenDirectory, replacing: Bool = true) throws
+        -> Int32?
     {
         let (old, new) = (try directory.name(old), try directory.name(new))
         return try errnoLeft { try directory.rename(old, to: new, replacing: replacing) }
@@ -55,8 +56,8 @@ struct RenameTests {
     func refusesWhatDoesNotFit(_ ground: Ground) throws {
         let directory = try ground.makeDirectory()
         try directory.write("file", "1")
-        let below = try Directory(makingPath: "\(directory.path)/below", on: directory.fileSystem)
-        _ = try Directory(makingPath: "\(directory.path)/other", on: directory.fileSystem)
+        let below = try OpenDirectory(makingPath: "\(directory.path)/below", on: directory.fileSystem)
+        _ = try OpenDirectory(makingPath: "\(directory.path)/other", on: directory.fileSystem)
         #expect(try rename("none", "file", in: directory) == ENOENT)
         #expect(try rename("none", "file", in: directory, replacing: false) == ENOENT)
         #expect(try rename("file", "below", in: directory) == EISDIR)

@@ -98,7 +98,7 @@ struct SeamDifferentialTests {
     }
 }
 
-extension Directory {
+extension OpenDirectory {
     /// Whether a change after a look at the times is always seen in them, as on Linux from 6.13 but on tmpfs.
     fileprivate var tellsChangesApart: Bool {
         get throws {

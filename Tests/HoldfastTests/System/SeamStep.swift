@@ -45,7 +45,7 @@ struct SeamMachine {
     private(set) var descriptors: [Int32?]
     private(set) var isWritable = [Bool](repeating: false, count: slotCount)
 
-    init(_ directory: Directory) throws {
+    init(_ directory: OpenDirectory) throws {
         fileSystem = directory.fileSystem
         descriptors = Array(repeating: nil, count: Self.slotCount)
         descriptors[0] = try fileSystem.openDirectory(".", in: directory.descriptor.rawValue, followingLink: false)

@@ -48,7 +48,7 @@ struct EveryErrnoTests {
 
     private struct Trial {
         let fileSystem: SimulatedFileSystem
-        let directory: Directory
+        let directory: OpenDirectory
         let calls: [Call]
         let descriptors: Int
         let failure: (any Error)?
@@ -78,7 +78,7 @@ struct EveryErrnoTests {
     private func prepare(
         _ operation: Operation,
         _ fileSystem: SimulatedFileSystem,
-        _ directory: Directory
+        _ directory: OpenDirectory
     ) throws {
         switch operation {
         case .adopt, .clean: try fileSystem.write("/a.pid", bytes("\(DeadProcess.pid)\n"))
@@ -93,11 +93,11 @@ struct EveryErrnoTests {
         }
     }
 
-    private func lockFile(_ directory: Directory, _ family: LockFile.Family = .flock) throws -> LockFile {
+    private func lockFile(_ directory: OpenDirectory, _ family: LockFile.Family = .flock) throws -> LockFile {
         try LockFile(directory.name("a.lock"), in: directory, family: family)
     }
 
-    private func perform(_ operation: Operation, _ state: StateFile<[UInt8]>, _ directory: Directory) throws {
+    private func perform(_ operation: Operation, _ state: StateFile<[UInt8]>, _ directory: OpenDirectory) throws {
         switch operation {
         case .lock, .lockAgain: try require(lockFile(directory).tryLock()).release()
         case .sharedLock: try require(lockFile(directory).tryLock(.shared)).release()

@@ -10,7 +10,7 @@ import Testing
 @Suite
 struct FaultTrialTests {
     /// Writes a file beside another and renames it over; `isTidy` removes the temporary one if that fails.
-    private func replace(_ text: String, in directory: Directory, isTidy: Bool) throws {
+    private func replace(_ text: String, in directory: OpenDirectory, isTidy: Bool) throws {
         let (name, temporary) = (try directory.name("state"), try directory.name("state.tmp"))
         let file = try directory.open(temporary, .createNew(permissions: 0o600))
         do {

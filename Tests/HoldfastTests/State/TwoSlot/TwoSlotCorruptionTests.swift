@@ -9,7 +9,7 @@ import Testing
 @Suite
 struct TwoSlotCorruptionTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
     let sound: [UInt8]
 
     /// Generation 1 is in the second slot, generation 2 in the first.

@@ -101,7 +101,7 @@ struct TwoSlotFaultTests {
         #expect(try directory.state().load() == [1, 2, 3], "\(trial)")
     }
 
-    private func state(_ directory: Directory, _ work: Work) throws -> StateFile<[UInt8]> {
+    private func state(_ directory: OpenDirectory, _ work: Work) throws -> StateFile<[UInt8]> {
         switch work {
         case .makingPlain: try directory.state(options: StateOptions(strategy: .replace))
         case .growth: try directory.slots(capacity: 5000)
@@ -109,7 +109,7 @@ struct TwoSlotFaultTests {
         }
     }
 
-    private func prepare(_ directory: Directory, _ work: Work) throws -> StateFile<[UInt8]> {
+    private func prepare(_ directory: OpenDirectory, _ work: Work) throws -> StateFile<[UInt8]> {
         let state = try directory.slots()
         switch work {
         case .firstSave: break
@@ -139,7 +139,7 @@ struct TwoSlotFaultTests {
         return state
     }
 
-    private func perform(_ work: Work, _ state: StateFile<[UInt8]>) throws -> Commit {
+    private func perform(_ work: Work, _ state: StateFile<[UInt8]>) throws -> StateCommit {
         switch work {
         case .update, .updateAfterReboot: try state.update { $0 = Self.new }
         case .restore: try state.restorePrevious()
@@ -152,9 +152,9 @@ struct TwoSlotFaultTests {
     ///
     /// Thrown: the old one, which is also what readers see when the outcome is not known.
     private func check(
-        _ outcome: Result<Commit, any Error>,
+        _ outcome: Result<StateCommit, any Error>,
         _ old: (value: [UInt8], report: LoadReport)?,
-        _ directory: Directory,
+        _ directory: OpenDirectory,
         _ trial: FaultTrial
     ) throws {
         let state = try directory.state()
@@ -227,7 +227,7 @@ struct TwoSlotFaultTests {
     }
 }
 
-extension Directory {
+extension OpenDirectory {
     /// Leaves what a writer leaves that dies between its write and its publication.
     func simulateDeathOfWriter(_ frame: [UInt8], at offset: Int) throws {
         let file = try open(name("state"), .readWrite)

@@ -10,7 +10,7 @@ import Testing
 @Suite
 struct TwoSlotFileTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
 
     init() throws {
         directory = try fileSystem.directory()

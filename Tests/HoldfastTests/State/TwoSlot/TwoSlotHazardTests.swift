@@ -12,7 +12,7 @@ import Testing
 @Suite
 struct TwoSlotHazardTests {
     let fileSystem = SimulatedFileSystem()
-    let directory: Directory
+    let directory: OpenDirectory
     let state: StateFile<[UInt8]>
 
     init() throws {

@@ -12,12 +12,12 @@ import Testing
 @Suite(.temporaryDirectory)
 struct TwoSlotPresenceTests {
     let path = TemporaryDirectory.current
-    let directory: Directory
-    let other: Directory
+    let directory: OpenDirectory
+    let other: OpenDirectory
 
     init() throws {
-        directory = try Directory(makingPath: "\(TemporaryDirectory.current)/one")
-        other = try Directory(makingPath: "\(TemporaryDirectory.current)/two")
+        directory = try OpenDirectory(makingPath: "\(TemporaryDirectory.current)/one")
+        other = try OpenDirectory(makingPath: "\(TemporaryDirectory.current)/two")
     }
 
     /// Gives the state a second name, in the other directory.

@@ -34,9 +34,9 @@ struct SampleSlots {
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 }
 
-extension Directory {
+extension OpenDirectory {
     /// A two-slot state file of bytes here.
-    func slots(_ name: String = "state", capacity: Int? = nil, durability: Durability = .powerLoss) throws
+    func slots(_ name: String = "state", capacity: Int? = nil, durability: StateDurability = .powerLoss) throws
         -> StateFile<[UInt8]>
     {
         try state(name, options: StateOptions(strategy: .twoSlot, capacity: capacity, durability: durability))
