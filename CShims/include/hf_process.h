@@ -47,7 +47,8 @@ uintptr_t hf_thread(void);
 /* Milliseconds since 1970, clock_gettime(2) CLOCK_REALTIME. */
 uint64_t hf_wall_clock_milliseconds(void);
 
-/* pidfd_open(2), Linux 5.3. ESRCH: no such process. ENOSYS: no such call. */
+/* pidfd_open(2), Linux 5.3. ESRCH: no such process. EINVAL, ENOENT: a thread's number, and no process's. ENOSYS: no such
+   call. */
 int hf_pidfd_open(pid_t pid);
 /* The inode of a pidfd on pidfs (Linux 6.9): unique per process for the life of this boot. ENOTSUP before. */
 int hf_pidfd_inode(int pidfd, uint64_t *inode);

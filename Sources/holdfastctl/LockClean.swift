@@ -19,8 +19,8 @@ struct LockClean: ParsableCommand {
             not a lock file; unknown, when nothing proves the process dead or alive. Only the first changes anything. \
             A last line counts them if there are several.
 
-            The exit status is 0 whatever was found, but 77 if a path was refused, and 69, 73 or 74 if one could not be \
-            cleaned or looked at; its outcome is unknown.
+            The exit status is 0 whatever was found, but 77 if a path was refused, and 66, 69, 73 or 74 if one could not \
+            be looked at or cleaned; its outcome is unknown.
 
             JSON keys: path, pathBytes (the bytes in hexadecimal of a path that is not UTF-8, else null), outcome, pid, \
             reason.
@@ -39,6 +39,10 @@ struct LockClean: ParsableCommand {
     var isDryRun = false
 
     @OptionGroup var json: JSONOption
+
+    func validate() throws {
+        try LockFiles.validate(paths)
+    }
 
     func run() throws {
         var tally = Tally()

@@ -3,6 +3,7 @@
 // From the paths of `lock status` and `lock clean` to lock files, without ever following a symbolic link at the end of a
 // path.
 
+internal import ArgumentParser
 internal import Holdfast
 internal import _HoldfastCShims
 
@@ -14,6 +15,10 @@ enum LockFiles {
         let path: String
         /// Whether it was found in a directory, and not named by the caller.
         var isListed = false
+    }
+
+    static func validate(_ paths: [String]) throws {
+        if paths.contains("") { throw ValidationError("'' does not name a file") }
     }
 
     /// The file itself, or the files `*.lock` and `*.pid` of a directory, in order; nil if the path leads nowhere.

@@ -37,7 +37,7 @@ struct LockStatusCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func validate() throws {
-        if paths.contains("") { throw ValidationError("'' does not name a file") }
+        try LockFiles.validate(paths)
     }
 
     func run() throws {

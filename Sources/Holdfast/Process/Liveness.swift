@@ -80,6 +80,9 @@ public enum Liveness: Hashable, Sendable {
             }
         } else if pidfdError == ESRCH {
             return .dead("there is no process \(pid)")
+        } else if pidfdError == EINVAL || pidfdError == ENOENT {
+            // pidfd_open(2) takes the PID of a process only; kill(2) and /proc/PID answer for every thread's number.
+            return .dead("PID \(pid) is the number of a thread of another process now")
         }
 
         var status = hf_process()

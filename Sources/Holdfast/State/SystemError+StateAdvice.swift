@@ -10,7 +10,10 @@ extension SystemError {
         if let permissionAdvice { return permissionAdvice }
         return switch code {
         case ENOSPC:
-            "The disk is full: make room for a second copy of the state, which is written beside the old one."
+            """
+            The disk is full, or has no inode left (df -i): make room for a second copy of the state, which is written \
+            beside the old one.
+            """
         case EDQUOT:
             "The disk quota is used up: make room for a second copy of the state, which is written beside the old one."
         case EFBIG:

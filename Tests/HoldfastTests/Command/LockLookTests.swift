@@ -57,6 +57,13 @@ struct LockLookTests {
         #expect(try await tool.run("lock", "status", path).status == 77)
     }
 
+    @Test(arguments: ["status", "clean"])
+    func refusesAPathWithoutAName(command: String) async throws {
+        let outcome = try await tool.run("lock", command, "")
+        #expect(outcome.status == 64)
+        #expect(outcome.isOneSentence)
+    }
+
     // MARK: clean
 
     @Test func removesWhatIsDeadAndNothingElse() async throws {

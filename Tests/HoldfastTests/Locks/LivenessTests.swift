@@ -27,6 +27,15 @@ struct LivenessTests {
         #expect(Liveness.of(ProcessIdentity(pid: Processes.deadPID)).isDead)
     }
 
+    @Test("A PID that is the number of a thread by now, and no process's, is dead")
+    func threadOfAnotherProcess() throws {
+        let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").compactMap { Int32($0) }
+        let threads = numbers.filter { $0 != getpid() }
+        #expect(!threads.isEmpty)
+        // A thread that has ended meanwhile is dead too.
+        for thread in threads { #expect(Liveness.of(ProcessIdentity(pid: thread)).isDead) }
+    }
+
     @Test("A PID in use by another process is dead: its start time differs", arguments: [true, false])
     func reusedPID(byPidfd: Bool) throws {
         try Processes.withSleeper { pid in
