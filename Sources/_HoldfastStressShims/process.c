@@ -55,17 +55,17 @@ int hfs_stop_signal(void) {
     return stop_signal;
 }
 
-pid_t hfs_spawn_self(char *const arguments[], int lifeline) {
+pid_t hfs_spawn(const char *path, char *const arguments[], int lifeline) {
     extern char **environ;
 #ifdef __APPLE__
-    char path[PATH_MAX];
-    uint32_t capacity = sizeof path;
-    if (_NSGetExecutablePath(path, &capacity) != 0) {
+    char own_path[PATH_MAX];
+    uint32_t capacity = sizeof own_path;
+    if (_NSGetExecutablePath(own_path, &capacity) != 0) {
         errno = ENAMETOOLONG;
         return -1;
     }
 #else
-    const char *path = "/proc/self/exe";
+    const char *own_path = "/proc/self/exe";
 #endif
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -78,7 +78,7 @@ pid_t hfs_spawn_self(char *const arguments[], int lifeline) {
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     pid_t pid;
-    int error = posix_spawn(&pid, path, &actions, &attributes, arguments, environ);
+    int error = posix_spawn(&pid, path != NULL ? path : own_path, &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {

@@ -58,7 +58,8 @@ struct LocksCommand: ParsableCommand {
                 acquisitions: acquisitions ?? (seconds == nil ? (isControl ? 5000 : 20_000) : nil),
                 length: seconds.map { .seconds($0) },
                 untilOverlap: untilOverlap,
-                expectsOverlaps: isControl || expectOverlaps
+                expectsOverlaps: isControl || expectOverlaps,
+                peer: series.peer
             ),
             pause: pause,
             deaths: deaths,

@@ -63,7 +63,8 @@ struct MutexCommand: ParsableCommand {
                 workers: processes,
                 length: .seconds(seconds),
                 untilOverlap: kind.isUnsound,
-                expectsOverlaps: kind.isUnsound
+                expectsOverlaps: kind.isUnsound,
+                peer: series.peer
             ),
             crowd: MutexCrowd(processes: processes, threads: threads, tasks: tasks, mutexes: mutexes),
             pause: pause,

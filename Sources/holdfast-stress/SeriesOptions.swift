@@ -11,6 +11,13 @@ struct SeriesOptions: ParsableArguments {
     var directory = "."
     @Option(help: "The random seed; the schedule of the kernel's is not repeatable.")
     var seed: UInt64?
+    @Option(
+        help: """
+            The path of this tool as another version has it: every second worker is a process of that one. With the name of \
+            a sound kind.
+            """
+    )
+    var peer: String?
     @Flag(help: "One JSON object per run.")
     var json = false
 

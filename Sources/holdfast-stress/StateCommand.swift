@@ -44,7 +44,8 @@ struct StateCommand: ParsableCommand {
                     workers: writers + readers,
                     length: .seconds(seconds),
                     untilOverlap: kind.isUnsound,
-                    expectsOverlaps: kind.isUnsound
+                    expectsOverlaps: kind.isUnsound,
+                    peer: series.peer
                 ),
                 writers: writers,
                 killInterval: killInterval,

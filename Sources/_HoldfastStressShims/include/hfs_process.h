@@ -29,9 +29,9 @@ void hfs_wait_for_news(int64_t nanoseconds);
 /* The last of SIGINT, SIGTERM and SIGHUP that arrived since hfs_supervise, or 0. */
 int hfs_stop_signal(void);
 
-/* Runs this executable again, with no signal blocked and no descriptor but 0, 1, 2 and `lifeline`, which it has as 3.
+/* Runs a program, this one again if the path is null, with no signal blocked and no descriptor but 0, 1, 2 and `lifeline`, which it has as 3.
    posix_spawn(3) and not fork(2): a forked child would share the parent's locks and its runtime. -1 with errno. */
-pid_t hfs_spawn_self(char *_Nullable const arguments[_Nonnull], int lifeline);
+pid_t hfs_spawn(const char *_Nullable path, char *_Nullable const arguments[_Nonnull], int lifeline);
 /* Collects one ended child: its PID, 0 if none has ended, -1 with ECHILD if there are none at all. `killed_by` is the
    signal that ended it or 0, `status` its exit status. waitpid(2). */
 pid_t hfs_reap(int *killed_by, int *status);

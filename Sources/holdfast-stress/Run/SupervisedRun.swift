@@ -13,6 +13,8 @@ struct RunLimits: Codable {
     var untilOverlap: Bool
     /// Whether overlaps are what the run has to find.
     var expectsOverlaps: Bool
+    /// The program of every second worker; nil for this one.
+    var peer: String?
 }
 
 /// One process among the workers.

@@ -84,17 +84,18 @@ struct Supervisor<Run: SupervisedRun> {
 
     private mutating func launch(_ worker: WorkerID) {
         do {
-            let pid = try spawn(["holdfast-stress"] + run.orders(for: worker).arguments())
+            let program = worker.slot % 2 == 1 ? limits.peer : nil
+            let pid = try spawn(program, ["holdfast-stress"] + run.orders(for: worker).arguments())
             children[pid] = worker
         } catch {
             failures.append("cannot start a worker: \(error)")
         }
     }
 
-    private func spawn(_ arguments: [String]) throws(SystemError) -> Int32 {
+    private func spawn(_ program: String?, _ arguments: [String]) throws(SystemError) -> Int32 {
         let pointers = unsafe arguments.map { argument in unsafe strdup(argument) } + [nil]
         defer { unsafe pointers.forEach { unsafe free($0) } }
-        let pid = unsafe hfs_spawn_self(pointers, lifeline.read)
+        let pid = unsafe hfs_spawn(program, pointers, lifeline.read)
         if pid < 0 { throw SystemError(call: "posix_spawn", code: hf_errno()) }
         return pid
     }
