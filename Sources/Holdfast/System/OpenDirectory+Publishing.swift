@@ -39,33 +39,27 @@ extension OpenDirectory {
         fill: (borrowing Descriptor) throws(SystemError) -> Bool
     ) throws(SystemError) -> Descriptor? {
         do throws(SystemError) {
-            let file = try openUnnamed(permissions: permissions)
-            try metadata?.apply(to: file, having: try file.status())
-            guard try fill(file) else { return nil }
-            do throws(SystemError) {
-                try link(unnamed: file, to: name)
-            } catch  where error.code == EEXIST {
-                return nil
-            }
-            return file
+            let unnamed = try PendingFile(unnamedIn: self, permissions: permissions)
+            return try publish(unnamed, as: name, metadata, fill: fill)
         } catch  where error.isAny(of: EOPNOTSUPP, ENOTSUP, EISDIR, EINVAL, ENOENT) {
             // No O_TMPFILE here, or no /proc to link it through.
             sweepLeftovers(of: name, suffixes: [suffix], isOurs: isOurs)
             guard let temporary = name.uniqueCompanion(suffix) else {
                 throw SystemError(call: "openat", code: ENAMETOOLONG)
             }
-            let file = try open(temporary, .createNew(permissions: permissions))
-            defer { try? unlink(temporary) }
-            try metadata?.apply(to: file, having: try file.status())
-            guard try fill(file) else { return nil }
-            do throws(SystemError) {
-                try link(temporary, to: name)
-            } catch  where error.isAny(of: EEXIST, ENOENT) {
-                // ENOENT: somebody took our private name for a leftover.
-                return nil
-            }
-            return file
+            let named = try PendingFile(temporary, in: self, permissions: permissions)
+            return try publish(named, as: name, metadata, fill: fill)
         }
+    }
+
+    private func publish(
+        _ pending: consuming PendingFile,
+        as name: FileName,
+        _ metadata: FileMetadata?,
+        fill: (borrowing Descriptor) throws(SystemError) -> Bool
+    ) throws(SystemError) -> Descriptor? {
+        try metadata?.apply(to: pending.file, having: try pending.file.status())
+        return try fill(pending.file) ? try pending.link(to: name) : nil
     }
 
     package static let publishingSuffix = "publishing"

@@ -94,16 +94,15 @@ extension ReplaceEngine {
         _ image: FileImage,
         _ willRename: () -> Void
     ) throws(SystemError) -> SealedHeader {
-        let temporary = names.temporary()
         var metadata = target?.metadata ?? metadata
         if metadata == nil { metadata = try directory.metadata(for: creation) }
-        let (status, frame) = try write(temporary, payload, header, metadata, flushes, image)
+        let new = try make(payload, header, metadata, flushes, image)
+        let (status, frame) = (new.status, new.frame)
         do throws(SystemError) {
             if let target, target.isPlain, options.keepsPrevious { try keepPrevious(target.status) }
             willRename()
-            try rename(temporary, of: status.identity)
+            try install(new)
         } catch {
-            try? directory.unlink(temporary)
             guard case .slots(let slots) = image, error.code == EBUSY, target == nil, options.adoptsEmpty else {
                 throw error
             }
@@ -140,46 +139,42 @@ extension ReplaceEngine {
         }
     }
 
-    /// A complete file beside the target.
-    ///
-    /// It is gone again if this throws.
-    private func write(
-        _ name: FileName,
+    /// A whole file beside the target.
+    private struct WholeFile: ~Copyable {
+        let pending: PendingFile
+        let status: FileStatus
+        let frame: SealedHeader
+    }
+
+    private func make(
         _ payload: [UInt8],
         _ header: FrameHeader,
         _ metadata: FileMetadata?,
         _ flushes: Bool,
         _ image: FileImage
-    ) throws(SystemError) -> (FileStatus, SealedHeader) {
-        let file = try directory.open(name, .createNew(permissions: 0o600))
-        do throws(SystemError) {
-            let frame: SealedHeader
-            let length: Int64
-            switch image {
-            case .frame:
-                frame = try Self.fill(file, header, payload)
-                length = Int64(Frame.headerLength + payload.count)
-            case .slots(let slots):
-                try slots.writeFirstPage(of: file)
-                try slots.layOutSlots(of: file)
-                frame = try Self.fill(file, header, payload, at: slots.offset(of: header.generation.slot))
-                length = slots.fileLength
-            }
-            let status = try file.status()
-            // A file system that lost bytes without an error, or somebody else at work in this file.
-            if status.size != length {
-                throw SystemError(call: "pwritev", code: EIO)
-            }
-            try metadata?.apply(to: file, having: status)
-            // On Darwin this is a barrier: the bytes go before the rename, and the full flush of the directory puts both
-            // on the device. Elsewhere a barrier is fsync(2) itself.
-            if flushes { try file.sync(.barrier) }
-            try file.close()
-            return (status, frame)
-        } catch {
-            try? directory.unlink(name)
-            throw error
+    ) throws(SystemError) -> WholeFile {
+        var pending = try PendingFile(names.temporary(), in: directory)
+        let frame: SealedHeader
+        let length: Int64
+        switch image {
+        case .frame:
+            frame = try Self.fill(pending.file, header, payload)
+            length = Int64(Frame.headerLength + payload.count)
+        case .slots(let slots):
+            try slots.writeFirstPage(of: pending.file)
+            try slots.layOutSlots(of: pending.file)
+            frame = try Self.fill(pending.file, header, payload, at: slots.offset(of: header.generation.slot))
+            length = slots.fileLength
         }
+        let status = try pending.file.status()
+        // A file system that lost bytes without an error, or another program at work in this file.
+        if status.size != length { throw SystemError(call: "pwritev", code: EIO) }
+        try metadata?.apply(to: pending.file, having: status)
+        // On Darwin this is a barrier: the bytes go before the rename, and the full flush of the directory puts both
+        // on the device. Elsewhere a barrier is fsync(2) itself.
+        if flushes { try pending.file.sync(.barrier) }
+        try pending.close()
+        return WholeFile(pending: pending, status: status, frame: frame)
     }
 
     /// Writes a frame.
@@ -206,8 +201,13 @@ extension ReplaceEngine {
     ///
     /// The directory's flush after the rename covers it too.
     private func keepPrevious(_ status: FileStatus) throws(SystemError) {
-        let link = try replacePrevious { link throws(SystemError) in
+        let link = names.temporary()
+        do throws(SystemError) {
             try directory.link(names.state, to: link)
+            try directory.rename(link, to: names.previous, replacing: true)
+        } catch {
+            try? directory.unlink(link)
+            throw error
         }
         // If both names were the same file already (an earlier save failed between here and its own rename), rename(2) has
         // done nothing and left the link.
@@ -222,34 +222,20 @@ extension ReplaceEngine {
     ) throws(StateError) {
         let flushes = request.durability == .powerLoss
         do throws(SystemError) {
-            try replacePrevious { copy throws(SystemError) in
-                _ = try write(copy, payload, target.header, target.metadata, flushes, .frame)
-            }
+            let copy = try make(payload, target.header, target.metadata, flushes, .frame)
+            try copy.pending.install(as: names.previous)
         } catch {
             throw StateError(.notSaved, request.operation, path: path, cause: error)
         }
     }
 
-    /// Makes a file under a temporary name, which is returned, and gives it the name of the previous copy.
-    @discardableResult
-    private func replacePrevious(_ make: (FileName) throws(SystemError) -> Void) throws(SystemError) -> FileName {
-        let temporary = names.temporary()
-        do throws(SystemError) {
-            try make(temporary)
-            try directory.rename(temporary, to: names.previous, replacing: true)
-        } catch {
-            try? directory.unlink(temporary)
-            throw error
-        }
-        return temporary
-    }
-
     /// The rename.
     ///
-    /// One that failed and yet happened, as over a network, counts as done.
-    private func rename(_ temporary: FileName, of identity: FileIdentity) throws(SystemError) {
+    /// A rename that failed and yet happened, as over a network, counts as done.
+    private func install(_ new: consuming WholeFile) throws(SystemError) {
+        let identity = new.status.identity
         do throws(SystemError) {
-            try directory.rename(temporary, to: names.state, replacing: true)
+            try new.pending.install(as: names.state)
         } catch {
             guard let status = try? directory.status(of: names.state), status.identity == identity else { throw error }
         }
