@@ -118,6 +118,19 @@ int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *
     return 0;
 }
 
+uint64_t hf_device(int descriptor) {
+#ifdef __linux__
+    struct statx found;
+    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) != 0) {
+        return 0;
+    }
+    return makedev(found.stx_dev_major, found.stx_dev_minor);
+#else
+    struct stat found;
+    return fstat(descriptor, &found) == 0 ? (uint64_t)found.st_dev : 0;
+#endif
+}
+
 int hf_renameat_noreplace(int directory, const char *from, const char *to) {
 #ifdef __linux__
     return (int)syscall(SYS_renameat2, directory, from, directory, to, RENAME_NOREPLACE);

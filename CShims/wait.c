@@ -11,12 +11,8 @@
 #include <stdio.h>
 #include <unistd.h>
 #ifdef __linux__
-#include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
-#else
-#include <os/os_sync_wait_on_address.h>
 #endif
 
 #ifdef __linux__
@@ -70,14 +66,6 @@ void hf_wait_readable(int first, int second, int64_t nanoseconds) {
     ppoll(entries, 2, nanoseconds < 0 ? NULL : &limit, NULL);
 }
 
-static void sleep_at(uint32_t *gate) {
-    syscall(SYS_futex, gate, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-}
-
-static void wake_at(uint32_t *gate) {
-    syscall(SYS_futex, gate, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
 #else
 
 /* A pipe. */
@@ -124,14 +112,6 @@ void hf_wait_readable(int first, int second, int64_t nanoseconds) {
     poll(entries, 2, nanoseconds < 0 ? -1 : (int)((nanoseconds + 999999) / 1000000));
 }
 
-static void sleep_at(uint32_t *gate) {
-    os_sync_wait_on_address(gate, 0, 4, OS_SYNC_WAIT_ON_ADDRESS_NONE);
-}
-
-static void wake_at(uint32_t *gate) {
-    os_sync_wake_by_address_any(gate, 4, OS_SYNC_WAKE_BY_ADDRESS_NONE);
-}
-
 #endif
 
 void hf_event_signal(int write_end) {
@@ -163,15 +143,4 @@ int hf_start_thread(void *(*body)(void *context), void *context) {
         pthread_detach(thread);
     }
     return error;
-}
-
-void hf_gate_wait(uint32_t *gate) {
-    while (__atomic_load_n(gate, __ATOMIC_ACQUIRE) == 0) {
-        sleep_at(gate);
-    }
-}
-
-void hf_gate_open(uint32_t *gate) {
-    __atomic_store_n(gate, 1, __ATOMIC_RELEASE);
-    wake_at(gate);
 }

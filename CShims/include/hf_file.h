@@ -42,6 +42,9 @@ int hf_fstatat(int directory, const char *name, struct hf_status *status);
 /* Device and inode of a name, a symbolic link's own; of the descriptor itself if the name is empty. statx(2) without the times: to ask for those would make the next
    write of the file record a finer one (multigrain timestamps, Linux 6.13), at three times its cost. */
 int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *inode);
+/* The device of an open file, 0 if it is not known. statx(2) with AT_STATX_DONT_SYNC, which no file system's server is asked
+   for: one that hangs does not hold up the caller. */
+uint64_t hf_device(int descriptor);
 
 static inline int hf_mkdirat(int directory, const char *name, mode_t mode) { return mkdirat(directory, name, mode); }
 static inline int hf_unlinkat(int directory, const char *name) { return unlinkat(directory, name, 0); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting: one thread that sleeps on descriptors, and threads that sleep until they are woken.
+// Waiting: one thread that sleeps on descriptors, and how a thread is started.
 #ifndef HF_WAIT_H
 #define HF_WAIT_H
 
@@ -31,10 +31,6 @@ void hf_wait_readable(int first, int second, int64_t nanoseconds);
 /* Runs `body(context)` on a detached thread with every signal blocked, so that handlers of the embedding service
    never run on it. Returns 0, or an error number as pthread_create(3) does. */
 int hf_start_thread(void *_Nullable (*_Nonnull body)(void *context), void *context);
-
-/* A gate that one thread sleeps at until another opens it. futex(2) on Linux, os_sync_wait_on_address on Darwin. */
-void hf_gate_wait(uint32_t *gate);
-void hf_gate_open(uint32_t *gate);
 
 #pragma clang assume_nonnull end
 #endif

@@ -43,7 +43,7 @@ package final class MutexReactor: Sendable {
     private let state = Mutex(State())
     private let turns = Atomic(0)
     /// Changed and woken when there is something new for the thread.
-    private let bell = MutexBell()
+    private let bell = Bell()
 
     /// For how long the thread stays when no task waits.
     private static let linger: Int64 = 1_000_000_000
@@ -144,7 +144,7 @@ extension MutexReactor {
             } else if now - idleSince > Self.linger, isToEnd() {
                 return
             }
-            bell.sleep(unless: heard, beside: words, nanoseconds: max(sleep, 0))
+            bell.wait(unless: heard, beside: words, nanoseconds: max(sleep, 0))
         }
     }
 
@@ -255,34 +255,15 @@ private struct MutexWatch {
     }
 }
 
-/// A word of this process at which its reactor sleeps, beside those that it shares.
-@safe
-private struct MutexBell: Sendable {
-    nonisolated(unsafe) private let word: UnsafeMutablePointer<UInt32>
-
-    /// Never freed: a process has one, and a forked child one more.
-    init() {
-        unsafe word = .allocate(capacity: 1)
-        unsafe word.initialize(to: 0)
-    }
-
-    private var atomic: UnsafeMutablePointer<Atomic<UInt32>> {
-        unsafe UnsafeMutableRawPointer(word).assumingMemoryBound(to: Atomic<UInt32>.self)
-    }
-
-    /// How often it has rung.
-    var count: UInt32 { unsafe atomic.pointee.load(ordering: .acquiring) }
-
-    func ring() {
-        unsafe atomic.pointee.wrappingAdd(1, ordering: .releasing)
-        unsafe hf_word_wake(word)
-    }
-
+extension Bell {
     /// Sleeps until it rings, one of the words changes, or the time is over; not if it has rung since it was heard.
-    func sleep(unless heard: UInt32, beside mutexes: [(mutex: SharedMemoryMutex, seen: MutexWord)], nanoseconds: Int64)
-    {
+    fileprivate func wait(
+        unless heard: UInt32,
+        beside mutexes: [(mutex: SharedMemoryMutex, seen: MutexWord)],
+        nanoseconds: Int64
+    ) {
         let words = unsafe mutexes.map { unsafe hf_word(address: $0.mutex.futex, expected: $0.seen.futex) }
-        let all = unsafe [hf_word(address: word, expected: heard)] + words
+        let all = unsafe [hf_word(address: address, expected: heard)] + words
         unsafe all.withUnsafeBufferPointer { all in
             guard let start = all.baseAddress else { return }
             unsafe hf_words_wait(start, all.count, nanoseconds)

@@ -4,10 +4,8 @@
 // class only carries it over and wakes the one who waits.
 
 internal import Synchronization
-internal import _HoldfastCShims
 
 /// Somebody who waits for a lock.
-@safe
 final class LockWaiter: Sendable {
     private struct State: ~Copyable {
         var lock: HeldLock?
@@ -20,8 +18,10 @@ final class LockWaiter: Sendable {
     let holder: HolderID
     let deadline: ContinuousClock.Instant?
     let ticket: LockSite.Ticket
+    private static let longestSleep: Int64 = 3_600_000_000_000
     private let state = Mutex(State())
-    private nonisolated(unsafe) let gate: UnsafeMutablePointer<UInt32>
+    /// Rings once: when there is an outcome.
+    private let bell = Bell()
 
     init(_ file: LockFile, _ mode: HeldLock.Mode, _ holder: HolderID, deadline: ContinuousClock.Instant?) {
         self.file = file
@@ -29,18 +29,12 @@ final class LockWaiter: Sendable {
         self.holder = holder
         self.deadline = deadline
         ticket = file.site.draw()
-        unsafe gate = .allocate(capacity: 1)
-        unsafe gate.initialize(to: 0)
-    }
-
-    deinit {
-        unsafe gate.deallocate()
     }
 
     /// Waits on this thread.
     func block() {
         enqueue()
-        unsafe hf_gate_wait(gate)
+        while bell.count == 0 { bell.wait(unless: 0, nanoseconds: Self.longestSleep) }
     }
 
     /// Waits in this task.
@@ -103,7 +97,7 @@ final class LockWaiter: Sendable {
     private func wake() {
         let continuation = state.withLock { $0.continuation.take() }
         continuation?.resume()
-        unsafe hf_gate_open(gate)
+        bell.ring()
     }
 
     private var cancelled: LockError {
