@@ -63,7 +63,7 @@ public enum SaverRows {
 
     private static func makeFile(_ name: String, _ bench: Bench) throws -> StateFile<[UInt8]> {
         let path = "\(bench.ground.path)/\(name).state"
-        let file = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot))
+        let file = try StateFile<[UInt8]>(path, options: StateOptions(strategy: .twoSlot))
         try file.save(somePayload(length))
         return file
     }

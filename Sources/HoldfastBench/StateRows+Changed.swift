@@ -9,10 +9,10 @@ extension StateRows {
     public static func readChanged(_ bench: Bench) throws -> BenchRow {
         let options = StateOptions(strategy: .twoSlot, durability: .processCrash)
         let path = "\(bench.ground.path)/changed.state"
-        let writer = try StateFile<[UInt8]>(path: path, options: options)
+        let writer = try StateFile<[UInt8]>(path, options: options)
         let payload = somePayload(4 << 10)
         try writer.save(payload)
-        let reader = ChangedReader(try StateFile<[UInt8]>(path: path, options: options))
+        let reader = ChangedReader(try StateFile<[UInt8]>(path, options: options))
         let floor = try LoadFloor(bench, "floor-changed.state", length: 128 + payload.count)
         return try bench.row(
             "state.read.changed",

@@ -25,7 +25,7 @@ public enum StateRows {
     ) throws -> BenchRow {
         let isDurable = durability == .powerLoss
         let payload = somePayload(length)
-        let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/saved.state")
+        let file = try StateFile<[UInt8]>("\(bench.ground.path)/saved.state")
         try file.save(payload, durability: durability)
         let frame = [UInt8](repeating: 0x2a, count: 128 + length)
         let directory = bench.ground.directory
@@ -50,7 +50,7 @@ public enum StateRows {
     {
         let payload = somePayload(length)
         let options = StateOptions(strategy: .twoSlot)
-        let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/slots.\(name)", options: options)
+        let file = try StateFile<[UInt8]>("\(bench.ground.path)/slots.\(name)", options: options)
         try file.save(payload)
         let floor = try SlotFloor(bench, "floor.\(name)", length: length)
         return try bench.row(
@@ -69,7 +69,7 @@ public enum StateRows {
     /// Reads a typed state that nobody has changed.
     static func readUnchanged(_ bench: Bench) throws -> BenchRow {
         let options = StateOptions(strategy: .twoSlot)
-        let file = try StateFile(path: "\(bench.ground.path)/unchanged.state", codec: NumberCodec(), options: options)
+        let file = try StateFile("\(bench.ground.path)/unchanged.state", codec: NumberCodec(), options: options)
         let value = 42
         try file.save(value)
         let reader = Reader(file)
@@ -120,7 +120,7 @@ public enum StateRows {
 
     /// Loads 4 KiB, with verification.
     public static func load(_ bench: Bench) throws -> BenchRow {
-        let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/loaded.state")
+        let file = try StateFile<[UInt8]>("\(bench.ground.path)/loaded.state")
         try file.save(somePayload(4 << 10), durability: .processCrash)
         let floor = try LoadFloor(bench, "floor-loaded.state", length: 128 + 4096)
         return try bench.row(

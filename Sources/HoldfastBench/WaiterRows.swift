@@ -44,7 +44,7 @@ enum WaiterRows {
     /// Tasks that save at once, each with a deadline of its own, so that no save stands for another.
     static func savers(_ bench: Bench) throws -> BenchRow {
         let options = StateOptions(strategy: .twoSlot, durability: .processCrash)
-        let state = try StateFile<[UInt8]>(path: "\(bench.ground.path)/waiters", options: options)
+        let state = try StateFile<[UInt8]>("\(bench.ground.path)/waiters", options: options)
         try state.save([1])
         return try row("state.waiters", bench) { count in
             let start = Clock.now
@@ -56,7 +56,7 @@ enum WaiterRows {
     /// Readers of one state, each of which reads after a save.
     static func readers(_ bench: Bench) throws -> BenchRow {
         let options = StateOptions(strategy: .twoSlot, durability: .processCrash)
-        let state = try StateFile<[UInt8]>(path: "\(bench.ground.path)/readers", options: options)
+        let state = try StateFile<[UInt8]>("\(bench.ground.path)/readers", options: options)
         return try row("state.readers", bench) { count in
             try await state.save([1])
             let start = Clock.now

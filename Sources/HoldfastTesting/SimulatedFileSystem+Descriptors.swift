@@ -97,7 +97,7 @@ extension SimulatedFileSystem {
         }
     }
 
-    package func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+    package func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         let call =
             switch kind {
             case .flock: Call("flock", descriptor, flags: [exclusive ? "LOCK_EX" : "LOCK_SH", "LOCK_NB"])
@@ -114,7 +114,7 @@ extension SimulatedFileSystem {
         }
     }
 
-    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+    package func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError) {
         let call =
             switch kind {
             case .flock: Call("flock", descriptor, flags: ["LOCK_UN"])

@@ -2,24 +2,16 @@
 //
 // What is open and what is locked, for tests that nothing is left behind.
 
-internal import Holdfast
+public import Holdfast
 
 /// A lock that an open file of a ``SimulatedFileSystem`` holds.
 public struct SimulatedLock: Hashable, Sendable, CustomStringConvertible {
-    /// Which of the two families of kernel locks it belongs to; they do not see each other.
-    public enum Family: Hashable, Sendable {
-        /// flock(2).
-        case flock
-        /// Open-file-description locks, fcntl_locking(2).
-        case openFileDescription
-    }
-
     /// The path at which its file was opened.
     public let path: String
     /// The descriptor whose description holds it.
     public let descriptor: Int32
     /// Its family.
-    public let family: Family
+    public let family: LockFamily
     /// Whether it shuts out every other lock, or only exclusive ones.
     public let isExclusive: Bool
 
@@ -41,7 +33,7 @@ extension SimulatedFileSystem {
         withState { state in
             state.open.sorted { $0.key < $1.key }.flatMap { descriptor, file in
                 let whole = file.ranges.first { $0.range == wholeFile }
-                return [(SimulatedLock.Family.flock, file.flock), (.openFileDescription, whole?.mode)].compactMap {
+                return [(LockFamily.flock, file.flock), (.openFileDescription, whole?.mode)].compactMap {
                     family,
                     mode in
                     mode.map {

@@ -50,7 +50,7 @@ extension SimulatedState {
         volume.touchOwner(number)
     }
 
-    mutating func lock(_ descriptor: Int32, _ kind: LockKind, _ mode: LockMode) throws(Failure) {
+    mutating func lock(_ descriptor: Int32, _ kind: LockFamily, _ mode: LockMode) throws(Failure) {
         if kind == .openFileDescription { return try lock(descriptor, wholeFile, mode) }
         precondition(open[descriptor] != nil, "descriptor \(descriptor) is not open")
         try open.lock(descriptor, mode)

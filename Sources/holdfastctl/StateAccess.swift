@@ -15,7 +15,7 @@ enum StateAccess {
         var failures = 0
         while true {
             do throws(StateError) {
-                let (payload, report) = try StateFile<[UInt8]>(path: path, schema: schema).loadWithReport()
+                let (payload, report) = try StateFile<[UInt8]>(path, schema: schema).loadWithReport()
                 return (payload, report)
             } catch {
                 failures += 1
@@ -43,7 +43,7 @@ enum StateAccess {
         while true {
             let schema = given ?? storedSchema(path, options)
             do throws(StateError) {
-                let file = try StateFile<[UInt8]>(path: path, schema: schema, options: options)
+                let file = try StateFile<[UInt8]>(path, schema: schema, options: options)
                 let commit = try file.save(
                     payload,
                     ifGeneration: expected,
@@ -65,7 +65,7 @@ enum StateAccess {
     /// With 0 the save itself meets the same failure, and says that it is of a save; or it finds a newer schema.
     private static func storedSchema(_ path: String, _ options: StateOptions) -> UInt32 {
         do throws(StateError) {
-            return try StateFile<[UInt8]>(path: path).verify().schema
+            return try StateFile<[UInt8]>(path).verify().schema
         } catch {
             let isEmpty = error.corruption?.check == .tooShort && error.corruption?.found == 0
             return error.code == .notFound || options.adoptsEmpty && isEmpty ? 1 : 0

@@ -101,7 +101,7 @@ struct StateVerify: ParsableCommand {
         for path in paths {
             let line: StateLine
             do throws(StateError) {
-                let report = try StateFile<[UInt8]>(path: path).verify()
+                let report = try StateFile<[UInt8]>(path).verify()
                 line = StateLine(path, report)
                 if let rejected = report.rejected { gravest = max(gravest, ExitStatus(rejected, .reading)) }
             } catch {

@@ -46,7 +46,7 @@ struct StateConvert: ParsableCommand {
     func run() throws {
         let (commit, report) = try attempting(.writing) {
             let options = StateOptions(permissions: access.permissions, group: access.group)
-            let file = try StateFile<[UInt8]>(path: path, options: options)
+            let file = try StateFile<[UInt8]>(path, options: options)
             return (try file.convert(to: strategy.strategy), try file.verify())
         }
         var line = StateLine(path, report)
@@ -103,7 +103,7 @@ struct StateRestore: ParsableCommand {
 
     func run() throws {
         let (commit, report) = try attempting(.writing) {
-            let file = try StateFile<[UInt8]>(path: path)
+            let file = try StateFile<[UInt8]>(path)
             let fence = token.map { FencingToken($0) }
             return (try file.restorePrevious(fence: fence, deadline: Arguments.deadline(timeout)), try file.verify())
         }

@@ -5,11 +5,12 @@
 
 import Holdfast
 
-func work(_ directory: OpenDirectory) throws {
+func work(_ directory: OpenDirectory, _ path: String) throws {
     #if MISUSE
-    _ = try LockFile("../elsewhere.lock", in: directory)
+    _ = try LockFile(path, in: directory)
     #else
-    guard let name = FileName("service.lock") else { return }
+    guard let name = FileName(path) else { return }
     _ = try LockFile(name, in: directory)
+    _ = try LockFile("service.lock", in: directory)
     #endif
 }

@@ -122,8 +122,8 @@ struct GrowthWork: Sendable {
         let payload = somePayload(length)
         let frame = payload + [UInt8](repeating: 0, count: 128)
         let path = "\(bench.ground.path)/payload.\(length)"
-        let inPlace = try StateFile<[UInt8]>(path: "\(path).slots", options: StateOptions(strategy: .twoSlot))
-        let replaced = try StateFile<[UInt8]>(path: "\(path).replaced")
+        let inPlace = try StateFile<[UInt8]>("\(path).slots", options: StateOptions(strategy: .twoSlot))
+        let replaced = try StateFile<[UInt8]>("\(path).replaced")
         var contestants = [
             Contestant(
                 "floor: pwrite, fdatasync",

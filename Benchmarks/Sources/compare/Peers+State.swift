@@ -123,11 +123,11 @@ extension Peers {
         return [
             Peer(oneSaver, count: 20) { bench in
                 let path = "\(bench.ground.path)/one-saver.state"
-                let file = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot))
+                let file = try StateFile<[UInt8]>(path, options: StateOptions(strategy: .twoSlot))
                 return { for _ in 0..<$0 { try file.save(payload) } }
             },
             Peer("Holdfast, replace", count: count) { bench in
-                let file = try StateFile<[UInt8]>(path: "\(bench.ground.path)/savers.replaced")
+                let file = try StateFile<[UInt8]>("\(bench.ground.path)/savers.replaced")
                 return { try SaverRows.save(payload, $0, in: file, tasks: tasks) }
             },
             peer("LMDB, a thread each", .lmdb) { [try Database(lmdb: "\($0.ground.path)/savers.lmdb")] },

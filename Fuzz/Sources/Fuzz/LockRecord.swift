@@ -14,7 +14,7 @@ func fuzzLockRecord(_ input: [UInt8], _ choice: FuzzChoice) throws {
     }
     let fileSystem = SimulatedFileSystem()
     try fileSystem.write("/a.lock", bytes)
-    let family: LockFile.Family = choice.contains(.variantA) ? .openFileDescription : .flock
+    let family: LockFamily = choice.contains(.variantA) ? .openFileDescription : .flock
     let file = try LockFile(fileName("a.lock"), in: fileSystem.directory(), family: family)
     let status = Result { () throws(LockError) in try file.status() }
     if case .failure(let error) = status { _ = error.description }

@@ -24,6 +24,19 @@ extension FencingToken: Comparable {
     }
 }
 
+extension FencingToken: Codable {
+    /// Reads the number.
+    public init(from decoder: any Decoder) throws {
+        self.init(try decoder.singleValueContainer().decode(UInt64.self))
+    }
+
+    /// Writes the number alone.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value)
+    }
+}
+
 extension FencingToken: CustomStringConvertible {
     /// The decimal number.
     public var description: String { String(value) }

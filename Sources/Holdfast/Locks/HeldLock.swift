@@ -143,9 +143,9 @@ public struct HeldLock: ~Copyable, Sendable {
         // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
         if !isInherited {
             let family = file.family
-            note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.kind) }
+            note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family) }
             if hasBothFamilies {
-                note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.other.kind) }
+                note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.other) }
             }
         }
         let isKept = pidLength > 0 && !isInherited && failure == nil && file.keep(rawDescriptor, identity)

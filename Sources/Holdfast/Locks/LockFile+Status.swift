@@ -50,8 +50,8 @@ extension LockFile {
         let contents = LockContents.read(file)
         let fileSystem = directory.fileSystem
         do throws(SystemError) {
-            var families: [LockKind] = [.flock, .openFileDescription]
-            if let record = contents.record { families = [record.family.kind] }
+            var families: [LockFamily] = [.flock, .openFileDescription]
+            if let record = contents.record { families = [record.family] }
             if fileSystem.lockHolder(of: identity) != nil { return .held(.find(file)) }
             if families.contains(.openFileDescription), try fileSystem.isRangeLocked(file.rawValue) {
                 return .held(.find(file))

@@ -22,16 +22,6 @@ internal import _HoldfastCShims
 ///
 /// Advisory: it binds those who lock. On a network file system it is as good as that system's locks are.
 public final class LockFile: Sendable {
-    /// Which kernel lock is taken.
-    ///
-    /// Families do not exclude each other on Linux, so the file's record names its own.
-    public enum Family: Hashable, Sendable {
-        /// flock(2): what flock(1), cargo, Go, Rust and Python's `fcntl.flock` take.
-        case flock
-        /// fcntl(2) `F_OFD_SETLK` over the whole file: it also excludes POSIX record locks (`F_SETLK`).
-        case openFileDescription
-    }
-
     /// What the file is for: that decides what an acquisition does beside locking.
     package enum Role: Hashable, Sendable {
         /// A public lock, which gives out fencing tokens.
@@ -47,7 +37,7 @@ public final class LockFile: Sendable {
 
     package let directory: OpenDirectory
     package let name: FileName
-    package let family: Family
+    package let family: LockFamily
     let role: Role
     let label: String?
     /// Who may use the file, if it is made here.
@@ -76,7 +66,7 @@ public final class LockFile: Sendable {
     public convenience init(
         _ name: FileName,
         in directory: OpenDirectory,
-        family: Family = .flock,
+        family: LockFamily = .flock,
         label: String? = nil,
         permissions: UInt32? = nil,
         group: UInt32? = nil
@@ -91,7 +81,7 @@ public final class LockFile: Sendable {
     ///   cannot be opened.
     public convenience init(
         _ path: String,
-        family: Family = .flock,
+        family: LockFamily = .flock,
         label: String? = nil,
         permissions: UInt32? = nil,
         group: UInt32? = nil
@@ -112,7 +102,7 @@ public final class LockFile: Sendable {
     package init(
         _ name: FileName,
         in directory: OpenDirectory,
-        family: Family,
+        family: LockFamily,
         label: String?,
         role: Role,
         _ creation: FileCreation
@@ -199,22 +189,6 @@ extension LockFile {
             if idle != nil { return false }
             idle = OpenLockFile(Descriptor(directory.fileSystem, owning: descriptor), identity: identity)
             return true
-        }
-    }
-}
-
-extension LockFile.Family {
-    var kind: LockKind {
-        switch self {
-        case .flock: .flock
-        case .openFileDescription: .openFileDescription
-        }
-    }
-
-    var other: Self {
-        switch self {
-        case .flock: .openFileDescription
-        case .openFileDescription: .flock
         }
     }
 }

@@ -5,17 +5,17 @@
 internal import _HoldfastCShims
 
 /// Who holds a lock, as far as it can be told, and how that is known.
-public struct LockHolder: Hashable, Sendable {
+public struct LockHolder: Hashable, Codable, Sendable {
     /// Its PID in our PID namespace if the kernel told it, else in its own.
-    public var pid: Int32?
+    public internal(set) var pid: Int32?
     /// The name of its executable, or the label that it recorded.
-    public var name: String?
+    public internal(set) var name: String?
     /// What it recorded about itself, if the file has a record that is not released.
-    public var record: LockRecord?
+    public internal(set) var record: LockRecord?
     /// Whether the kernel's lock table (`/proc/locks`) names it; otherwise only the record, or nothing, does.
-    public var isNamedByKernel: Bool
+    public internal(set) var isNamedByKernel: Bool
     /// What there is to say of it in words, when neither names a process.
-    public var note: String?
+    public internal(set) var note: String?
     /// What an operator may do about it, and what would not help, as a clause.
     package var remedy = "deleting the file would not free the lock"
 

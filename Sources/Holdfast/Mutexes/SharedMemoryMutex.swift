@@ -237,13 +237,13 @@ extension SharedMemoryMutex {
 
 extension SharedMemoryMutex {
     /// What has happened to a mutex since its file was made.
-    public struct Statistics: Hashable, Sendable {
+    public struct Statistics: Hashable, Codable, Sendable {
         /// How often it was taken.
-        public var acquisitions: UInt64
+        public let acquisitions: UInt64
         /// How often somebody had to wait for it.
-        public var contended: UInt64
+        public let contended: UInt64
         /// How often a holder died.
-        public var abandoned: UInt64
+        public let abandoned: UInt64
     }
 
     /// What has happened to it, counted by all processes.

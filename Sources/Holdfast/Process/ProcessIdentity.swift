@@ -6,7 +6,9 @@
 internal import _HoldfastCShims
 
 /// What tells one process from every other that had or will have its PID.
-public struct ProcessIdentity: Hashable, Sendable {
+///
+/// Keep it beside what the process claims, and ask ``Liveness/of(_:onSharedFileSystem:)`` later whether it still runs.
+public struct ProcessIdentity: Hashable, Codable, Sendable {
     /// The PID in its own PID namespace.
     public var pid: Int32
     /// When it started: clock ticks since boot as its time namespace counts them (field 22 of `/proc/PID/stat`), on

@@ -31,6 +31,19 @@ public struct Generation: Hashable, Comparable, Sendable, ExpressibleByIntegerLi
     }
 }
 
+extension Generation: Codable {
+    /// Reads the number.
+    public init(from decoder: any Decoder) throws {
+        self.init(try decoder.singleValueContainer().decode(UInt64.self))
+    }
+
+    /// Writes the number alone.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value)
+    }
+}
+
 extension Generation {
     /// The next one; nil after the largest number, which only a forged file can reach.
     var next: Generation? {
@@ -65,5 +78,25 @@ public struct StoreID: Hashable, Sendable, LosslessStringConvertible {
     /// 2^64 are enough that no two stores of one machine meet.
     static func random() -> StoreID {
         StoreID(value: .random(in: 1 ... .max))
+    }
+}
+
+extension StoreID: Codable {
+    /// Reads the 16 hexadecimal digits.
+    ///
+    /// - Throws: `DecodingError` for any other text.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let store = StoreID(try container.decode(String.self)) else {
+            let reason = "a store's identity has 16 lower-case hexadecimal digits"
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: reason)
+        }
+        self = store
+    }
+
+    /// Writes the 16 hexadecimal digits.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
     }
 }

@@ -53,14 +53,14 @@ extension StateFile where Value: Codable {
 
     /// Opens the directory of a path and names a state file in it whose payload is JSON.
     ///
-    /// As ``init(path:codec:schema:migrations:options:)`` with ``JSONCodec``; needs the package trait `JSON`.
+    /// As ``init(_:codec:schema:migrations:options:)`` with ``JSONCodec``; needs the package trait `JSON`.
     public init(
-        path: String,
+        _ path: String,
         schema: UInt32 = 1,
         migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
-        try self.init(path: path, codec: JSONCodec(), schema: schema, migrations: migrations, options: options)
+        try self.init(path, codec: JSONCodec(), schema: schema, migrations: migrations, options: options)
     }
 }
 #endif

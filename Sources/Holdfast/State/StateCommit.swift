@@ -3,7 +3,7 @@
 // What a save achieved, in place of a Bool.
 
 /// What a save that returned has done: the new state is in place, and every load from now on sees it or a later one.
-public struct StateCommit: Hashable, Sendable {
+public struct StateCommit: Hashable, Codable, Sendable {
     /// The store that it belongs to.
     public let store: StoreID
     /// The number of this save.

@@ -3,7 +3,7 @@
 // How much a save survives. The two words are a contract; docs/crash-contract.md says how each is kept and tested.
 
 /// What a saved state survives.
-public enum StateDurability: Hashable, Sendable, CaseIterable {
+public enum StateDurability: String, Hashable, Codable, Sendable, CaseIterable {
     /// The death of this process at any moment, however it dies, while the kernel lives.
     ///
     /// Whoever loads sees the old state or the new one, whole. After a power cut or a kernel crash the file may hold

@@ -4,8 +4,7 @@
 
 /// A value that is kept in one file, whole and verified, across crashes.
 ///
-///     let directory = try OpenDirectory("/var/lib/example")
-///     let state = try StateFile<Settings>(FileName("settings")!, in: directory)
+///     let state = try StateFile<Settings>("/var/lib/example/settings")
 ///     try state.save(Settings(port: 8080))
 ///     try state.update { $0.port += 1 }
 ///     let settings = try state.load()
@@ -71,7 +70,7 @@ public struct StateFile<Value>: Sendable {
     /// Blocking: one open(2), which follows symbolic links up to the last component, and never that.
     ///
     /// - Parameters:
-    ///   - path: Absolute, or relative to the working directory.
+    ///   - path: Absolute, or relative to the working directory of this moment: a later chdir(2) changes nothing.
     ///   - codec: Between values and bytes.
     ///   - schema: As in ``init(_:in:codec:schema:migrations:options:)``.
     ///   - migrations: As there.
@@ -79,7 +78,7 @@ public struct StateFile<Value>: Sendable {
     /// - Throws: ``StateError`` with ``StateError/Code/notRead`` if the directory cannot be opened, and with
     ///   ``StateError/Code/refused`` for a name that cannot be a state's.
     public init(
-        path: String,
+        _ path: String,
         codec: some StateCodec<Value>,
         schema: UInt32 = 1,
         migrations: [StateMigration] = [],

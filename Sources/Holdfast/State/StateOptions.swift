@@ -4,7 +4,7 @@
 
 /// How the new state takes the place of the old one.
 public struct StateStrategy: Hashable, Sendable, CustomStringConvertible {
-    private enum Value: String {
+    private enum Value: String, Codable {
         case asFound = "as-found"
         case replace
         case twoSlot = "two-slot"
@@ -33,6 +33,19 @@ public struct StateStrategy: Hashable, Sendable, CustomStringConvertible {
 
     /// The name, for example `replace`.
     public var description: String { value.rawValue }
+}
+
+extension StateStrategy: Codable {
+    /// Reads the name.
+    public init(from decoder: any Decoder) throws {
+        value = try decoder.singleValueContainer().decode(Value.self)
+    }
+
+    /// Writes the name, for example `replace`.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value)
+    }
 }
 
 /// How a state file is kept.

@@ -60,7 +60,7 @@ extension Descriptor {
     }
 
     /// flock(2) or fcntl(2) F_OFD_SETLK; false if another holds it.
-    package borrowing func tryLock(_ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+    package borrowing func tryLock(_ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         try retrying { () throws(SystemError) in
             try fileSystem.tryLock(rawValue, kind, exclusive: exclusive)
         }
@@ -70,7 +70,7 @@ extension Descriptor {
     ///
     /// Before a close it makes sure that the lock ends now: a process that is being spawned at this moment has a copy of
     /// the descriptor until its exec.
-    package borrowing func unlock(_ kind: LockKind) {
+    package borrowing func unlock(_ kind: LockFamily) {
         try? fileSystem.unlock(rawValue, kind)
     }
 

@@ -8,7 +8,12 @@ internal import _HoldfastCShims
 /// The name of a file within its directory: one component, which cannot lead anywhere else.
 ///
 /// 1 to 255 bytes, without `/` and NUL, and neither `.` nor `..`. Most names are UTF-8; those of ``init(bytes:)`` need not be.
-public struct FileName: Hashable, Sendable, CustomStringConvertible {
+///
+///     let state = try StateFile<Settings>("settings", in: directory)
+///     guard let name = FileName(argument) else { throw UsageError() }
+///
+/// A literal is a name, and traps if it is not one component. A string that is made at run time is checked by ``init(_:)``.
+public struct FileName: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
     /// The longest name in bytes.
     ///
     /// The corresponding C constant is `NAME_MAX`.
@@ -30,6 +35,16 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible {
             guard Self.isComponent(name.utf8) else { return nil }
             self.init(text: name)
         }
+    }
+
+    /// Makes a name from a literal, which must be one component.
+    ///
+    /// Traps for any other literal: the program is wrong, and no input can correct it. `FileName("settings")` is a literal too.
+    public init(stringLiteral literal: String) {
+        guard let name = Self(literal) else {
+            preconditionFailure("\(quoted(literal)) is not a file name: it has to be one component of a path")
+        }
+        self = name
     }
 
     /// Makes a name of any bytes, UTF-8 or not, or nil if they are not one component.

@@ -18,16 +18,6 @@ package enum OpenMode: Sendable {
     case createNew(permissions: UInt32)
 }
 
-/// Which family of kernel locks a lock file uses.
-///
-/// On Linux they do not see each other.
-package enum LockKind: Hashable, Sendable {
-    /// flock(2).
-    case flock
-    /// fcntl(2) F_OFD_SETLK over the whole file.
-    case openFileDescription
-}
-
 /// What a flush must have put on the device.
 package enum SyncKind: Hashable, Sendable {
     /// Data and all metadata: fsync(2), F_FULLFSYNC on Darwin.
@@ -104,9 +94,9 @@ package protocol FileSystem: Sendable {
     /// fsetxattr(2).
     func setAttribute(_ name: String, of descriptor: Int32, to value: [UInt8]) throws(SystemError)
     /// flock(2) or fcntl(2) F_OFD_SETLK without waiting. False if somebody else holds a lock that is in the way.
-    func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool
+    func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool
     /// flock(2) LOCK_UN or fcntl(2) F_UNLCK.
-    func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError)
+    func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError)
     /// fcntl(2) F_OFD_SETLK on a range of bytes, without waiting. False if another open file holds a lock that is in the way.
     func tryLock(_ descriptor: Int32, _ range: Range<Int64>, exclusive: Bool) throws(SystemError) -> Bool
     /// fcntl(2) F_OFD_SETLK with F_UNLCK on a range of bytes.

@@ -207,7 +207,7 @@ package struct KernelFileSystem: FileSystem {
         }
     }
 
-    package func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+    package func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         let (call, result) =
             switch kind {
             case .flock: ("flock", hf_flock(descriptor, exclusive, false))
@@ -220,7 +220,7 @@ package struct KernelFileSystem: FileSystem {
         throw SystemError(call: call, code: code)
     }
 
-    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+    package func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError) {
         switch kind {
         case .flock: try check("flock", hf_flock_release(descriptor))
         case .openFileDescription: try check("fcntl(F_OFD_SETLK)", hf_ofd_release(descriptor))

@@ -5,7 +5,7 @@
 internal import _HoldfastCShims
 
 /// A system call that failed.
-public struct SystemError: Error, Hashable, Sendable {
+public struct SystemError: Error, Hashable, Codable, Sendable {
     /// The call as its manual page names it, for example `fsync`.
     public let call: String
     /// The value of `errno`.

@@ -290,7 +290,7 @@ extension ScheduledFileSystem {
         }
     }
 
-    package func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+    package func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         let words = "\(kind == .flock ? "flock" : "fcntl")(\(descriptor), \(exclusive ? "exclusive" : "shared"))"
         return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: kind == .flock ? descriptor : nil) {
             system throws(SystemError) in
@@ -298,7 +298,7 @@ extension ScheduledFileSystem {
         }
     }
 
-    package func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+    package func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError) {
         try ask("\(kind == .flock ? "flock" : "fcntl")(\(descriptor), unlock)") { system throws(SystemError) in
             try system.unlock(descriptor, kind)
         }

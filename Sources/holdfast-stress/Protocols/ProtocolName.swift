@@ -78,7 +78,7 @@ extension ProtocolName {
         func pidFile() throws -> PIDFileContender {
             PIDFileContender(file: try PIDFile(name, in: deadly), chance: chance, page: page, cleaner: cleaner)
         }
-        func lockFile(_ family: LockFile.Family = .flock) throws -> LockFileContender {
+        func lockFile(_ family: LockFamily = .flock) throws -> LockFileContender {
             LockFileContender(file: try LockFile(name, in: deadly, family: family), chance: chance, page: page)
         }
         switch self {

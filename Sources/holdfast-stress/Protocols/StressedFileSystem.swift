@@ -153,12 +153,12 @@ struct StressedFileSystem: FileSystem {
         try kernel.setAttribute(name, of: descriptor, to: value)
     }
 
-    func tryLock(_ descriptor: Int32, _ kind: LockKind, exclusive: Bool) throws(SystemError) -> Bool {
+    func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         step()
         return try kernel.tryLock(descriptor, kind, exclusive: exclusive)
     }
 
-    func unlock(_ descriptor: Int32, _ kind: LockKind) throws(SystemError) {
+    func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError) {
         step()
         try kernel.unlock(descriptor, kind)
     }

@@ -16,7 +16,7 @@ struct StateSettings: StressSettings {
     var seed: UInt64
 
     func file(in directory: RunDirectory) throws(StateError) -> StateFile<Tallies> {
-        try StateFile(path: directory.state, codec: TalliesCodec(), options: StateOptions(strategy: kind.strategy))
+        try StateFile(directory.state, codec: TalliesCodec(), options: StateOptions(strategy: kind.strategy))
     }
 }
 

@@ -46,7 +46,7 @@ struct DeadlineExtremesTests {
         let deadline = instant(offset)
         for strategy in [StateStrategy.replace, .twoSlot] {
             let options = StateOptions(strategy: strategy, durability: .processCrash, keepsPrevious: true)
-            let state = try StateFile<[UInt8]>(path: "\(path)/\(strategy)", options: options)
+            let state = try StateFile<[UInt8]>("\(path)/\(strategy)", options: options)
             try block { try state.save([1]) }
             try block { try state.save([1]) }
             // One that does not wait may find that a process which is being spawned has a copy of the lock's descriptor.
@@ -73,7 +73,7 @@ struct DeadlineExtremesTests {
         let deadline = instant(offset)
         let file = try LockFile(path + "/file.lock")
         let mutex = try MutexArena(path + "/file.arena", count: 1)[0]
-        let state = try StateFile<[UInt8]>(path: path + "/state", options: StateOptions(strategy: .twoSlot))
+        let state = try StateFile<[UInt8]>(path + "/state", options: StateOptions(strategy: .twoSlot))
         let heldFile = KeptLock(try await file.lock())
         let heldMutex = KeptMutex(try await mutex.lock())
         // In a task of its own: who holds a lock already is told so instead.
@@ -101,7 +101,7 @@ struct DeadlineExtremesTests {
 
     /// Another object for the same state.
     private func other(_ state: StateFile<[UInt8]>) throws -> StateFile<[UInt8]> {
-        try StateFile<[UInt8]>(path: state.path)
+        try StateFile<[UInt8]>(state.path)
     }
 
     @Test(
@@ -130,7 +130,7 @@ struct DeadlineExtremesTests {
 
     @Test("Awaited saves that wait for one another are made, whatever their far deadlines")
     func awaitedSaves() async throws {
-        let state = try StateFile<[UInt8]>(path: path + "/state", options: StateOptions(durability: .processCrash))
+        let state = try StateFile<[UInt8]>(path + "/state", options: StateOptions(durability: .processCrash))
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (number, offset) in (Self.futureOffsets + Self.futureOffsets).enumerated() {
                 let deadline = instant(offset)

@@ -65,12 +65,12 @@ struct NumberExtremesTests {
             _ = try? LockFile("\(path)/\(name)").lock().release()
             _ = try? PIDFile("\(path)/\(name)").lock().release()
             _ = try? MutexArena("\(path)/\(name)", count: 1)
-            _ = try? StateFile<[UInt8]>(path: "\(path)/\(name)").save([1])
+            _ = try? StateFile<[UInt8]>("\(path)/\(name)").save([1])
         }
         for path in ["", "/", ".", "..", "\0", "a\0b", path + "/"] {
             _ = try? LockFile(path).lock().release()
             _ = try? OpenDirectory(path)
-            _ = try? StateFile<[UInt8]>(path: path).load()
+            _ = try? StateFile<[UInt8]>(path).load()
         }
     }
 

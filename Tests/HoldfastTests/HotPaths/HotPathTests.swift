@@ -55,7 +55,7 @@ struct HotPathTests {
 
     @Test("Reading a state that has not changed allocates nothing")
     func readAllocatesNothing() throws {
-        let file = try StateFile<[UInt8]>(path: "\(directory)/state", options: StateOptions(strategy: .twoSlot))
+        let file = try StateFile<[UInt8]>("\(directory)/state", options: StateOptions(strategy: .twoSlot))
         try file.save([1, 2, 3])
         var reader = file.reader()
         _ = try reader.read()
@@ -69,7 +69,7 @@ struct HotPathTests {
 
     @Test("A save in two slots and a lock allocate as often the thousandth time as the tenth")
     func savesAllocateSteadily() throws {
-        let file = try StateFile<[UInt8]>(path: "\(directory)/state", options: StateOptions(strategy: .twoSlot))
+        let file = try StateFile<[UInt8]>("\(directory)/state", options: StateOptions(strategy: .twoSlot))
         let payload = [UInt8](repeating: 7, count: 4096)
         let lock = try LockFile("\(directory)/lock")
         func save() throws { for _ in 0..<10 { try file.save(payload, durability: .processCrash) } }
@@ -93,7 +93,7 @@ struct HotPathTests {
         }
         await #expect(processExitsWith: .exitCode(0)) { [directory = directory as String] in
             let mutex = try MutexArena("\(directory)/arena", count: 1)[0]
-            let file = try StateFile<[UInt8]>(path: "\(directory)/state", options: StateOptions(strategy: .twoSlot))
+            let file = try StateFile<[UInt8]>("\(directory)/state", options: StateOptions(strategy: .twoSlot))
             try file.save([1, 2, 3])
             var reader = file.reader()
             func work() throws {

@@ -26,8 +26,8 @@ struct LockFileTests {
         try require(first.tryLock(.exclusive)).release()
     }
 
-    @Test("Both families exclude among themselves", arguments: [LockFile.Family.flock, .openFileDescription])
-    func families(family: LockFile.Family) throws {
+    @Test("Both families exclude among themselves", arguments: [LockFamily.flock, .openFileDescription])
+    func families(family: LockFamily) throws {
         let (first, second) = (try LockFile(path, family: family), try LockFile(path, family: family))
         for _ in 0..<3 {
             let lock = try require(first.tryLock())

@@ -142,7 +142,7 @@ struct StaleCleanupTests {
     func locked(ground: Ground) throws {
         let directory = try ground.makeDirectory()
         let text = "\(Processes.deadPID)\n"
-        for kind in [LockKind.flock, .openFileDescription] {
+        for kind in [LockFamily.flock, .openFileDescription] {
             try directory.write("a.lock", text)
             let holder = try directory.open(directory.name("a.lock"), .readWrite)
             #expect(try holder.tryLock(kind, exclusive: true))

@@ -29,7 +29,7 @@ struct TokenFileTests {
         case .busy(let holder): #expect(holder.note?.contains(".a.lock.guard") == true)
         }
         let other = try directory.open(directory.name("a.lock"), .readWrite)
-        for kind in [LockKind.flock, .openFileDescription] {
+        for kind in [LockFamily.flock, .openFileDescription] {
             #expect(try other.tryLock(kind, exclusive: true))
             other.unlock(kind)
         }

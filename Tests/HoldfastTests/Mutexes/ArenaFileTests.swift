@@ -135,7 +135,7 @@ struct ArenaFileTests {
     func networkFileSystem() throws {
         let simulated = SimulatedFileSystem()
         simulated.isShared = true
-        let name = try #require(FileName("a.arena"))
+        let name = FileName("a.arena")
         let directory = try simulated.directory()
         let error = #expect(throws: LockError.self) { _ = try MutexArena(name, in: directory, count: 1) }
         #expect(error?.code == .unsupported)
@@ -205,7 +205,7 @@ struct ArenaFileTests {
 
     @Test("After a reboot tokens go on growing, who held a mutex is dead, and nothing else is left of the old boot")
     func reboot() throws {
-        let name = try #require(FileName("a.arena"))
+        let name = FileName("a.arena")
         let directory = try OpenDirectory(TemporaryDirectory.current)
         func boot(_ id: Character) throws -> MutexArena {
             try MutexArena(name, in: directory, count: 2, bootID: String(repeating: id, count: 36))
@@ -244,7 +244,7 @@ struct ArenaFileTests {
     @Test("A process that sees another boot id than those who use the arena cannot take it over")
     func contradictoryBoot() throws {
         let arena = try open()
-        let name = try #require(FileName("a.arena"))
+        let name = FileName("a.arena")
         let error = #expect(throws: LockError.self) {
             let directory = try OpenDirectory(TemporaryDirectory.current)
             _ = try MutexArena(name, in: directory, count: 1, bootID: String(repeating: "x", count: 36))
@@ -255,7 +255,7 @@ struct ArenaFileTests {
 
     @Test("Without a boot id nothing is opened")
     func noBoot() throws {
-        let name = try #require(FileName("a.arena"))
+        let name = FileName("a.arena")
         let directory = try OpenDirectory(TemporaryDirectory.current)
         for id in [nil, "", "short"] {
             let error = #expect(throws: LockError.self) {
@@ -348,7 +348,7 @@ struct ArenaFileTests {
 
     @Test("Whatever call of making the file fails, nothing is left and the next one makes it")
     func faultsInMaking() throws {
-        let name = try #require(FileName("a.arena"))
+        let name = FileName("a.arena")
         for trial in FaultTrials(
             .failure(EIO),
             .failure(ENOSPC),

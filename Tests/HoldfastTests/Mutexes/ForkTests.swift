@@ -41,7 +41,7 @@ private func use(_ path: String) -> Int32 {
         try LockFile(path + ".lock").lock().release()
         for strategy in [StateStrategy.twoSlot, .replace] {
             let options = StateOptions(strategy: strategy, durability: .processCrash)
-            let state = try StateFile<[UInt8]>(path: "\(path).\(strategy)", options: options)
+            let state = try StateFile<[UInt8]>("\(path).\(strategy)", options: options)
             try state.save([1, 2, 3])
             if try state.load() != [1, 2, 3] { return 2 }
         }

@@ -15,13 +15,13 @@ struct ManyWritersTests {
             for _ in 0..<8 {
                 group.addTask {
                     await #expect(processExitsWith: .success) { [path = path as String] in
-                        let state = try StateFile(path: path, codec: DecimalCodec())
+                        let state = try StateFile(path, codec: DecimalCodec())
                         for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
                     }
                 }
             }
         }
-        let (value, report) = try StateFile(path: path, codec: DecimalCodec()).loadWithReport()
+        let (value, report) = try StateFile(path, codec: DecimalCodec()).loadWithReport()
         #expect(value == 200)
         #expect(report.generation == 200)
     }
@@ -34,7 +34,7 @@ struct ManyWritersTests {
                 group.addTask {
                     var generations: [Generation] = []
                     #expect(throws: Never.self) {
-                        let state = try StateFile<[UInt8]>(path: path, options: StateOptions(durability: .processCrash))
+                        let state = try StateFile<[UInt8]>(path, options: StateOptions(durability: .processCrash))
                         for _ in 0..<100 { generations.append(try state.save([UInt8(writer)]).generation) }
                     }
                     return generations
@@ -48,12 +48,12 @@ struct ManyWritersTests {
     @Test("threads of one process lose no update, through one state file and through several")
     func threads() async throws {
         let path = "\(TemporaryDirectory.current)/counter"
-        let shared = try StateFile(path: path, codec: DecimalCodec())
+        let shared = try StateFile(path, codec: DecimalCodec())
         await withTaskGroup { group in
             for index in 0..<4 {
                 group.addTask {
                     #expect(throws: Never.self) {
-                        let state = index % 2 == 0 ? shared : try StateFile(path: path, codec: DecimalCodec())
+                        let state = index % 2 == 0 ? shared : try StateFile(path, codec: DecimalCodec())
                         for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
                     }
                 }
@@ -65,7 +65,7 @@ struct ManyWritersTests {
     @Test("a reader without a lock sees whole states only, and never an older one than before")
     func readers() async throws {
         let path = "\(TemporaryDirectory.current)/state"
-        let state = try StateFile<[UInt8]>(path: path, options: StateOptions(durability: .processCrash))
+        let state = try StateFile<[UInt8]>(path, options: StateOptions(durability: .processCrash))
         try await state.save([UInt8](repeating: 0, count: 5000))
         await withTaskGroup { group in
             group.addTask {

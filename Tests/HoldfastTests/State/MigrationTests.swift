@@ -78,7 +78,7 @@ struct MigrationTests {
     func mistakes() async {
         await #expect(processExitsWith: .failure) {
             _ = try StateFile<[UInt8]>(
-                #require(FileName("a")),
+                FileName("a"),
                 in: SimulatedFileSystem().directory(),
                 schema: 2,
                 migrations: [StateMigration(from: 1) { $0 }, StateMigration(from: 1) { $0 }]
@@ -86,7 +86,7 @@ struct MigrationTests {
         }
         await #expect(processExitsWith: .failure) {
             _ = try StateFile<[UInt8]>(
-                #require(FileName("a")),
+                FileName("a"),
                 in: SimulatedFileSystem().directory(),
                 schema: 2,
                 migrations: [StateMigration(from: 2) { $0 }]

@@ -76,7 +76,7 @@ struct StateErrorTests {
             try stateError { _ = try state.load() }.description
                 == "Loading /state failed: it is a symbolic link, and a state is only kept in a regular file."
         )
-        let missing = try stateError { _ = try StateFile<[UInt8]>(path: "/no/such/place") }
+        let missing = try stateError { _ = try StateFile<[UInt8]>("/no/such/place") }
         #expect(missing.code == .notRead)
         #expect(missing.cause?.code == ENOENT)
     }

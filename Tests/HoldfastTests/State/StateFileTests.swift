@@ -38,16 +38,16 @@ struct StateFileTests {
     @Test("a path names the directory and the file in it")
     func path() throws {
         let path = "\(TemporaryDirectory.current)/state"
-        let state = try StateFile<[UInt8]>(path: path)
+        let state = try StateFile<[UInt8]>(path)
         #expect(state.path == path)
         try state.save([1])
         #expect(try directory.state().load() == [1])
-        #expect(try stateError { _ = try StateFile<[UInt8]>(path: "\(path)/..") }.code == .notRead)
+        #expect(try stateError { _ = try StateFile<[UInt8]>("\(path)/..") }.code == .notRead)
     }
 
     @Test("bytes are stored as they are, also none")
     func bytes() throws {
-        let state = try StateFile<[UInt8]>(#require(FileName("bytes")), in: directory)
+        let state = try StateFile<[UInt8]>(FileName("bytes"), in: directory)
         for payload in [[], [0], Array(0...255), [UInt8](repeating: 7, count: 100_000)] as [[UInt8]] {
             let commit = try state.save(payload, durability: .processCrash)
             #expect(commit.length == payload.count)

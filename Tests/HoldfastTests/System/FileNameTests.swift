@@ -56,13 +56,13 @@ struct FileNameTests {
 
     @Test
     func uniqueCompanionsAreKnownAgain() throws {
-        let name = try #require(FileName("state"))
+        let name = FileName("state")
         let companion = try #require(name.uniqueCompanion("tmp"))
         #expect(try #require(name.uniqueCompanion("tmp")) != companion)
         #expect(name.isUniqueCompanion(companion.description, suffix: "tmp"))
         #expect(!name.isUniqueCompanion(companion.description, suffix: "removing"))
         #expect(!name.isUniqueCompanion("x" + companion.description, suffix: "tmp"))
-        let other = try #require(FileName("state.more"))
+        let other = FileName("state.more")
         #expect(!other.isUniqueCompanion(companion.description, suffix: "tmp"))
         let others = try #require(other.uniqueCompanion("tmp"))
         #expect(!name.isUniqueCompanion(others.description, suffix: "tmp"))
@@ -75,7 +75,26 @@ struct FileNameTests {
         ]
     )
     func whatOthersNamedIsNotOurs(_ text: String) throws {
-        #expect(!(try #require(FileName("state"))).isUniqueCompanion(text, suffix: "tmp"))
+        #expect(!FileName("state").isUniqueCompanion(text, suffix: "tmp"))
+    }
+
+    @Test("A literal is a name, without a test for nil")
+    func literals() {
+        let name: FileName = "state"
+        #expect(name.description == "state")
+        #expect(FileName("state") == name)
+    }
+
+    @Test("A literal that is no component ends the program, with a sentence that says why")
+    func wrongLiteral() async throws {
+        let result = try #require(
+            await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                let name: FileName = "../state"
+                print(name)
+            }
+        )
+        let text = String(decoding: result.standardErrorContent, as: UTF8.self)
+        #expect(text.contains("'../state' is not a file name: it has to be one component of a path"))
     }
 
     @Test("Two spellings of one character are two names, as they are two files")

@@ -9,7 +9,7 @@ import Testing
 
 @Suite(.temporaryDirectory)
 struct LockTests {
-    static let families: [LockKind] = [.flock, .openFileDescription]
+    static let families: [LockFamily] = [.flock, .openFileDescription]
 
     private func open(_ directory: OpenDirectory) throws -> Descriptor {
         try directory.open(directory.name("lock"), .readWriteOrCreate(permissions: 0o600))
@@ -28,7 +28,7 @@ struct LockTests {
     }
 
     @Test(arguments: Ground.allCases, families)
-    func exclusionIsBetweenDescriptions(_ ground: Ground, _ family: LockKind) throws {
+    func exclusionIsBetweenDescriptions(_ ground: Ground, _ family: LockFamily) throws {
         let directory = try ground.makeDirectory()
         let first = try open(directory)
         let second = try open(directory)
@@ -41,7 +41,7 @@ struct LockTests {
     }
 
     @Test(arguments: Ground.allCases, families)
-    func sharedLocksGoTogether(_ ground: Ground, _ family: LockKind) throws {
+    func sharedLocksGoTogether(_ ground: Ground, _ family: LockFamily) throws {
         let directory = try ground.makeDirectory()
         let first = try open(directory)
         let second = try open(directory)
@@ -70,7 +70,7 @@ struct LockTests {
 
     /// flock(2) gives the old lock up before it asks for the new one; fcntl(2) keeps it.
     @Test(arguments: Ground.allCases, families)
-    func anUpgradeThatFails(_ ground: Ground, _ family: LockKind) throws {
+    func anUpgradeThatFails(_ ground: Ground, _ family: LockFamily) throws {
         let directory = try ground.makeDirectory()
         let first = try open(directory)
         let second = try open(directory)
@@ -98,7 +98,7 @@ struct LockTests {
     }
 
     @Test(arguments: Ground.allCases, families)
-    func aLockIsOnTheFileNotOnItsName(_ ground: Ground, _ family: LockKind) throws {
+    func aLockIsOnTheFileNotOnItsName(_ ground: Ground, _ family: LockFamily) throws {
         let directory = try ground.makeDirectory()
         let first = try open(directory)
         #expect(try first.tryLock(family, exclusive: true))

@@ -33,8 +33,8 @@ struct QuotingTests {
         let path = "\(TemporaryDirectory.current)/a\u{1b}[2J\n"
         try "no lock file".write(toFile: path, atomically: false, encoding: .utf8)
         let lockError = #expect(throws: LockError.self) { _ = try LockFile(path).tryLock() }
-        let stateError = #expect(throws: StateError.self) { _ = try StateFile<[UInt8]>(path: path).load() }
-        let copyError = #expect(throws: StateError.self) { _ = try StateFile<[UInt8]>(path: path).restorePrevious() }
+        let stateError = #expect(throws: StateError.self) { _ = try StateFile<[UInt8]>(path).load() }
+        let copyError = #expect(throws: StateError.self) { _ = try StateFile<[UInt8]>(path).restorePrevious() }
         for message in ["\(try #require(lockError))", "\(try #require(stateError))", "\(try #require(copyError))"] {
             #expect(message.contains(#"/a\x1b[2J\n"#), "\(message)")
             #expect(message.unicodeScalars.allSatisfy { $0.value >= 0x20 }, "\(message)")

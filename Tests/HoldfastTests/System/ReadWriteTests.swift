@@ -87,7 +87,7 @@ struct TransferLoopTests {
 
     @Test
     func aWriteOfFewBytesAtATimeIsContinued() throws {
-        let file = try fileSystem.directory().open(#require(FileName("file")), .createNew(permissions: 0o600))
+        let file = try fileSystem.directory().open(FileName("file"), .createNew(permissions: 0o600))
         let (first, second) = ([UInt8](1...10), [UInt8](11...30))
         fileSystem.resetCalls()
         fileSystem.faults = (1...6).reduce(.none) { $0.and(.shortWrite(call: $1, bytes: 4)) }
@@ -100,7 +100,7 @@ struct TransferLoopTests {
 
     @Test
     func aWriteThatWritesNothingEnds() throws {
-        let file = try fileSystem.directory().open(#require(FileName("file")), .createNew(permissions: 0o600))
+        let file = try fileSystem.directory().open(FileName("file"), .createNew(permissions: 0o600))
         fileSystem.faults = .shortWrite(call: 2, bytes: 0).and(.shortWrite(call: 1, bytes: 2))
         #expect(throws: SystemError(call: "pwritev", code: ENOSPC)) { try file.write("text") }
         #expect(fileSystem.contents(of: "file") == Array("te".utf8))

@@ -93,7 +93,7 @@ struct EveryErrnoTests {
         }
     }
 
-    private func lockFile(_ directory: OpenDirectory, _ family: LockFile.Family = .flock) throws -> LockFile {
+    private func lockFile(_ directory: OpenDirectory, _ family: LockFamily = .flock) throws -> LockFile {
         try LockFile(directory.name("a.lock"), in: directory, family: family)
     }
 

@@ -51,16 +51,16 @@ let benchmarks: @Sendable () -> Void = {
         return { try file.lock().release() }
     }
     count("state.save.two-slot") { ground in
-        let file = try StateFile<[UInt8]>(path: "\(ground.path)/state", options: StateOptions(strategy: .twoSlot))
+        let file = try StateFile<[UInt8]>("\(ground.path)/state", options: StateOptions(strategy: .twoSlot))
         try file.save(payload)
         return { try file.save(payload) }
     }
     count("state.save.replace") { ground in
-        let file = try StateFile<[UInt8]>(path: "\(ground.path)/state")
+        let file = try StateFile<[UInt8]>("\(ground.path)/state")
         return { try file.save(payload) }
     }
     count("state.load") { ground in
-        let file = try StateFile<[UInt8]>(path: "\(ground.path)/state")
+        let file = try StateFile<[UInt8]>("\(ground.path)/state")
         try file.save(payload)
         return { _ = try file.load() }
     }

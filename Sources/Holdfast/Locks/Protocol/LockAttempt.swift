@@ -29,10 +29,10 @@ enum LockAttempt: ~Copyable {
             guard let opened = try? file.directory.open(file.name, .read) else { return LockHolder() }
             let holder = LockHolder.find(opened)
             // Perhaps the kernel has no lock on it, and what it says keeps the others out.
-            if holder.isNamedByKernel || (try? opened.tryLock(file.family.kind, exclusive: false)) != true {
+            if holder.isNamedByKernel || (try? opened.tryLock(file.family, exclusive: false)) != true {
                 return holder
             }
-            opened.unlock(file.family.kind)
+            opened.unlock(file.family)
             return (try? file.keeper(in: LockContents.read(opened), of: opened)) ?? holder
         }
     }
@@ -139,8 +139,8 @@ extension LockFile {
     ///
     /// Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
     private func release(_ file: borrowing Descriptor) {
-        file.unlock(family.kind)
-        file.unlock(family.other.kind)
+        file.unlock(family)
+        file.unlock(family.other)
     }
 
     /// A file that an earlier attempt or lock left open; nil if its descriptor is another file's by now, or another lock's.
@@ -200,11 +200,11 @@ extension LockFile {
     /// Locks an open file in the kernel; false if somebody else has.
     func lock(
         _ file: borrowing Descriptor,
-        _ family: Family,
+        _ family: LockFamily,
         _ mode: HeldLock.Mode = .exclusive
     ) throws(LockError) -> Bool {
         do throws(SystemError) {
-            return try file.tryLock(family.kind, exclusive: mode == .exclusive)
+            return try file.tryLock(family, exclusive: mode == .exclusive)
         } catch {
             throw LockError.cannotLock(error, path: path)
         }

@@ -29,7 +29,7 @@ extension LockFile {
                 creation,
                 isOurs: Self.isLeftover
             ) { file throws(SystemError) in
-                guard try file.tryLock(family.kind, exclusive: mode == .exclusive) else { return false }
+                guard try file.tryLock(family, exclusive: mode == .exclusive) else { return false }
                 try write(template, to: file, token: nil, limit: 0)
                 // Else a power cut may leave the name of an empty file, which nobody may take over.
                 try file.sync(.data)
@@ -38,7 +38,7 @@ extension LockFile {
             guard let file = published else { return nil }
             if !isNamesOwn {
                 // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
-                file.unlock(family.kind)
+                file.unlock(family)
                 return nil
             }
             return HeldLock(try OpenLockFile(file), of: self, mode: mode, holder: holder, template)

@@ -100,7 +100,7 @@ extension LockFile {
     private struct Previous {
         /// At most one more than a record's.
         var size = 0
-        var family: Family?
+        var family: LockFamily?
         var token: UInt64 = 0
         var limit: UInt64 = 0
         var isOfThisBoot = false

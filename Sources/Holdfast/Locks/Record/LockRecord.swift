@@ -6,21 +6,21 @@
 internal import _HoldfastCShims
 
 /// What the exclusive holder of a lock file left in it about itself.
-public struct LockRecord: Hashable, Sendable {
+public struct LockRecord: Hashable, Codable, Sendable {
     /// The holder.
-    public var process: ProcessIdentity
+    public let process: ProcessIdentity
     /// What the holder called itself: its executable's name unless it chose a label.
-    public var label: String
+    public let label: String
     /// The token of that acquisition, nil if the file gives out none.
-    public var token: FencingToken?
+    public let token: FencingToken?
     /// When it was acquired, in milliseconds since 1970 by the holder's wall clock.
-    public var acquiredMilliseconds: UInt64
+    public let acquiredMilliseconds: UInt64
     /// Whether the holder blanked line 1: it released the lock.
     ///
     /// False while it is held, and for ever after its death.
-    public var isReleased: Bool
+    public let isReleased: Bool
     /// Which kernel lock the holder took.
-    public var family: LockFile.Family
+    public let family: LockFamily
 }
 
 /// Where things stand in the bytes of a record: line 1 the PID alone, as tools for PID files read it, line 2 the rest.
@@ -53,7 +53,7 @@ package struct LockRecordTemplate: Sendable {
     private let knowsBoot: Bool
 
     /// Line 1 has the PID if it is to show the holder; else it is blank from the beginning.
-    package init(process: ProcessIdentity, family: LockFile.Family, label: String, showsHolder: Bool = true) {
+    package init(process: ProcessIdentity, family: LockFamily, label: String, showsHolder: Bool = true) {
         typealias Layout = LockRecordLayout
         pid = process.pid
         knowsBoot = process.bootID != nil
@@ -128,7 +128,7 @@ package struct LockRecordSummary: Sendable {
     package let token: UInt64
     package let limit: UInt64
     package let acquiredMilliseconds: UInt64
-    package let family: LockFile.Family
+    package let family: LockFamily
     let line2: Int
 
     /// Nil if the bytes do not begin with a whole record that has the right checksum.
@@ -150,7 +150,7 @@ package struct LockRecordSummary: Sendable {
             let checksum = column(Layout.checksum, radix: 16), unsafe checksum == recordChecksum(text),
             let token = column(Layout.token), let limit = column(Layout.limit),
             let acquired = column(Layout.acquired),
-            let family = unsafe LockFile.Family(column: text[Layout.family])
+            let family = unsafe LockFamily(column: text[Layout.family])
         else { return nil }
         isReleased = unsafe bytes[0] == UInt8(ascii: " ")
         self.token = token
@@ -167,6 +167,7 @@ extension LockRecord {
         label = "a bare PID"
         acquiredMilliseconds = UInt64(max(0, time?.seconds ?? 0)) * 1000
         isReleased = false
+        token = nil
         family = .flock
     }
 
@@ -223,7 +224,7 @@ private func recordChecksum(_ line2: UnsafeRawBufferPointer) -> UInt64 {
     return checksum.value
 }
 
-extension LockFile.Family {
+extension LockFamily {
     /// Five bytes, as the record has them.
     var column: String {
         switch self {

@@ -13,7 +13,7 @@ struct TwoSlotHazardProcessTests {
     private var path: String { "\(TemporaryDirectory.current)/state" }
 
     private func counter(_ strategy: StateStrategy = .twoSlot) throws -> StateFile<Int> {
-        try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+        try StateFile(path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
     }
 
     /// The next value; nil if there is none within ten minutes.
@@ -107,7 +107,7 @@ struct TwoSlotHazardProcessTests {
     @Test("values yields a save after the file was removed, though store and generation are those of the one before")
     func valuesOfSameStore() async throws {
         let options = StateOptions(expectedStore: StoreID(value: 7))
-        let state = try StateFile(path: path, codec: DecimalCodec(), options: options)
+        let state = try StateFile(path, codec: DecimalCodec(), options: options)
         try await state.save(1)
         var values = state.values.makeAsyncIterator()
         #expect(try await values.next() == 1)
@@ -132,11 +132,11 @@ struct TwoSlotHazardProcessTests {
     func deadlineInQueue() async throws {
         // A process of its own: in the pool of this one other tests block the threads.
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let state = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot))
+            let state = try StateFile<[UInt8]>(path, options: StateOptions(strategy: .twoSlot))
             try await state.save([1])
             let (entered, release) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
             Thread.detachNewThread {
-                let holder = try? StateFile<[UInt8]>(path: path)
+                let holder = try? StateFile<[UInt8]>(path)
                 _ = try? holder?.update { _ in
                     entered.signal()
                     // Without a deadline in the queue nobody else would end the test.
@@ -202,7 +202,7 @@ struct TwoSlotHazardProcessTests {
             Thread {
                 for _ in 0..<15_000 {
                     do {
-                        let state = try StateFile(path: path, codec: DecimalCodec())
+                        let state = try StateFile(path, codec: DecimalCodec())
                         if try state.load() != 1 { failures.write("another value") }
                     } catch {
                         failures.write("\(error)")
@@ -218,7 +218,7 @@ struct TwoSlotHazardProcessTests {
     @Test("a capacity beyond every file is refused, and no trap")
     func hugeCapacity() async throws {
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let state = try StateFile<[UInt8]>(path: path, options: StateOptions(strategy: .twoSlot, capacity: .max))
+            let state = try StateFile<[UInt8]>(path, options: StateOptions(strategy: .twoSlot, capacity: .max))
             #expect(throws: StateError.self) { try state.save([1]) }
         }
     }

@@ -14,13 +14,13 @@ struct TwoSlotProcessTests {
     private static let options = StateOptions(strategy: .twoSlot)
 
     private func counter() throws -> StateFile<Int> {
-        try StateFile(path: path, codec: DecimalCodec(), options: Self.options)
+        try StateFile(path, codec: DecimalCodec(), options: Self.options)
     }
 
     @Test("a payload of 100 MiB, and an empty one after it")
     func large() throws {
         let state = try StateFile<[UInt8]>(
-            path: path,
+            path,
             options: StateOptions(strategy: .twoSlot, durability: .processCrash)
         )
         try state.save([1])
@@ -29,7 +29,7 @@ struct TwoSlotProcessTests {
         #expect(try state.load() == payload)
         try state.save([])
         #expect(try state.load().isEmpty)
-        #expect(try StateFile<[UInt8]>(path: path).load().isEmpty)
+        #expect(try StateFile<[UInt8]>(path).load().isEmpty)
     }
 
     @Test("a save within an update is an error and no deadlock")
@@ -66,7 +66,7 @@ struct TwoSlotProcessTests {
     @Test("64 tasks that save together flush together", arguments: [StateStrategy.twoSlot, .replace])
     func coalescing(_ strategy: StateStrategy) async throws {
         let options = StateOptions(strategy: strategy, durability: strategy == .twoSlot ? .powerLoss : .processCrash)
-        let state = try StateFile(path: path, codec: DecimalCodec(), options: options)
+        let state = try StateFile(path, codec: DecimalCodec(), options: options)
         let rounds = strategy == .twoSlot ? 200 : 20
         let clock = ContinuousClock()
         let alone = try clock.measure { for value in 1...50 { try save(state, value) } } / 50
@@ -152,7 +152,7 @@ struct TwoSlotProcessTests {
         arguments: [StateStrategy.twoSlot, .replace]
     )
     func values(_ strategy: StateStrategy) async throws {
-        let state = try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+        let state = try StateFile(path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
         let seen = Journal<Int>()
         let watching = Task {
             for try await value in state.values {
@@ -160,7 +160,7 @@ struct TwoSlotProcessTests {
                 if value == 40 { break }
             }
         }
-        let writer = try StateFile(path: path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
+        let writer = try StateFile(path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
         for value in 1...30 { try await writer.save(value) }
         for value in [35, 40] {
             let payload = CommandLineTool.Stream.text("\(value)")
@@ -199,7 +199,7 @@ struct TwoSlotProcessTests {
         }
         await #expect(processExitsWith: .success) { [path = path as String] in
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
-            let state = try StateFile(path: path, codec: DecimalCodec())
+            let state = try StateFile(path, codec: DecimalCodec())
             let (value, report) = try state.loadWithReport()
             #expect(value == 2)
             #expect(report.strategy == .twoSlot)
