@@ -57,7 +57,7 @@ bool hf_is_forked(void) {
     return forked;
 }
 
-/* Before the program begins: a fork that has begun when they are installed would not call them in the child. */
+/* Before the program begins: a fork that has begun when the handlers are installed would not call them in the child. */
 __attribute__((constructor)) static void install_handlers(void) {
     handlers_error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
@@ -151,7 +151,7 @@ int hf_unmap(void *address, size_t length) {
 }
 
 #ifdef __linux__
-/* Whether every byte has a block, or room that is kept for one, that no other file has. */
+/* Whether every byte has a block that no other file has, or room reserved for one. */
 static bool has_blocks(int descriptor, off_t length) {
     enum { EXTENTS = 32 };
     union {

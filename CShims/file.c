@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files and directories: what is variadic, GNU only, or different on Darwin. The contracts stand in hf_file.h.
+// Files and directories: calls that are variadic, GNU only, or different on Darwin. The contracts stand in hf_file.h.
 #include "hf_file.h"
 
 #include <dirent.h>
@@ -259,7 +259,7 @@ int hf_is_network_file_system(int descriptor) {
     case 0x0BD00BD0: /* Lustre */
     case 0x01161970: /* GFS2 */
     case 0x7461636F: /* OCFS2 */
-    case 0x65735546: /* FUSE: sshfs and others; what it stands on cannot be seen */
+    case 0x65735546: /* FUSE: sshfs and others; the file system below it cannot be seen */
     case 0x47504653: /* GPFS */
         return 1;
     default:

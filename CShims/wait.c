@@ -31,8 +31,8 @@ int hf_watch_remove(int watch, int watch_descriptor) {
     return inotify_rm_watch(watch, watch_descriptor);
 }
 
-/* Whether the number still leads to what has no file behind it, as an eventfd and an inotify instance: other code of the
-   process may have closed it, and it be a stranger's file by now. */
+/* Whether the number still leads to an object without a file, as an eventfd and an inotify instance are: other code of the
+   process may have closed it, and it may be another file by now. */
 static bool is_ours(int descriptor) {
     struct stat status;
     return fstat(descriptor, &status) == 0 && (status.st_mode & S_IFMT) == 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a mutex in a mapped file needs of the kernel: the mapping, sleeping at a word of it, and an end to all of that in
-// a forked child.
+// The kernel's part of a mutex in a mapped file: the mapping, sleeping at a word of it, and an end to both in a forked
+// child.
 #ifndef HF_ARENA_H
 #define HF_ARENA_H
 
@@ -12,11 +12,11 @@
 
 #pragma clang assume_nonnull begin
 
-/* One process's membership of one arena. In a child made by fork(2) it is no member: the child's copy of the descriptor,
-   which would keep the parent's slot alive, is closed and the first three fields are reset before fork returns. */
+/* One process's membership of one arena. A child made by fork(2) is no member: the child's copy of the descriptor, which
+   would keep the parent's slot alive, is closed and the first three fields are reset before fork returns. */
 struct hf_member {
-    uint32_t acquirer; /* what an acquisition writes into a mutex's word; 0 if none may be made */
-    uint32_t owner;    /* what a release expects there; 0 in a forked child */
+    uint32_t acquirer; /* the bits that an acquisition writes into a mutex's word; 0 if none may be made */
+    uint32_t owner;    /* the bits that a release expects there; 0 in a forked child */
     int descriptor;    /* of the arena's file; -1 in a forked child, which has closed its copy */
     off_t own;         /* a byte of which this open file description has the lock: the first, or that of its slot */
     dev_t device;      /* of the file that was opened, with its inode number */
@@ -25,25 +25,25 @@ struct hf_member {
     struct hf_member *_Nullable previous;
 };
 
-/* While one thread has this, another one's fork(2) waits: for the moment between open(2) and hf_member_make. */
+/* While one thread has this, a fork(2) of another thread waits: for the moment between open(2) and hf_member_make. */
 void hf_members_hold(void);
 void hf_members_let_go(void);
 /* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
 struct hf_member *_Nullable hf_member_make(int descriptor);
 /* Whether this process was made by fork(2) and has not executed another program since. Swift's Mutex remembers the number of
-   the parent's thread there, so it traps when two threads of such a process meet in one: no thread is started for comfort. */
+   the parent's thread there, so it traps when two threads of such a process meet in one. The library starts no optional thread there. */
 bool hf_is_forked(void);
-/* From now on it may acquire and release. */
+/* From now on the member may acquire and release. */
 void hf_member_begin(struct hf_member *member, uint32_t word);
-/* From now on it may release, but not acquire. */
+/* From now on the member may release, but not acquire. */
 void hf_member_end(struct hf_member *member);
-/* Whether the descriptor is still what was opened, while the lock on `own` is held. Other code of the process may have
-   closed the number, and open(2) given it to another file: then nothing that the kernel says of it is about the arena.
-   fstat(2) tells other files; another open file description of the same file is told by F_OFD_GETLK, which shows the lock
-   on `own` to every description but the one that has it. The lock outlives such a close, because the mapping refers to the
-   description too. */
+/* Whether the descriptor is still that of the file that was opened, while the lock on `own` is held. Other code of the
+   process may have closed the number, and open(2) given it to another file: then no answer of the kernel about it is about
+   the arena. fstat(2) detects another file. F_OFD_GETLK detects another open file description of the same file: it shows
+   the lock on `own` to every description but the one that has it. The lock outlives such a close, because the mapping
+   refers to the description too. */
 bool hf_member_sees(const struct hf_member *member);
-/* Forgets and frees it; the descriptor is the caller's to close, unless it is a forked child's. */
+/* Forgets and frees the member. The caller closes the descriptor, except in a forked child. */
 void hf_member_destroy(struct hf_member *member);
 
 /* mmap(2) MAP_SHARED, readable and perhaps writable, from the start of a file; NULL with errno. A forked child does not have
@@ -53,8 +53,7 @@ void *_Nullable hf_map_shared(int descriptor, size_t length, bool writable);
 int hf_unmap(void *address, size_t length);
 
 /* Gives every byte of the file a block of its own, so that no store into a mapping of it finds the disk full: holes are
-   filled, and blocks that it shares with a copy are copied. One ioctl(2) FS_IOC_FIEMAP (lseek(2) SEEK_HOLE on tmpfs) if
-   that is so already; else fallocate(2) with mode 0 and, where the file system has it, FALLOC_FL_UNSHARE_RANGE. The
+   filled, and blocks that it shares with a copy are copied. One ioctl(2) FS_IOC_FIEMAP (lseek(2) SEEK_HOLE on tmpfs) if every byte has one already; else fallocate(2) with mode 0 and, where the file system has it, FALLOC_FL_UNSHARE_RANGE. The
    contents stay, also while other processes change them. ENOSPC, EDQUOT: the disk is full. EOPNOTSUPP where there is no
    fallocate(2). */
 int hf_allocate(int descriptor, off_t length);
@@ -65,11 +64,10 @@ int hf_ofd_release_range(int descriptor, off_t start, off_t length);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t hf_monotonic(void);
 
-/* Sleeps while the word, in memory that other processes share, is `expected`: until it is woken or has changed; false if a
-   signal came or `nanoseconds` have passed. A signal counts as the end of the time, because signals that come more often
-   than that would put it off for ever. futex(2); os_sync_wait_on_address on Darwin. */
+/* Sleeps while the word, in memory that other processes share, is `expected`: until a wake-up or a change; false if a signal came or `nanoseconds` have
+   passed. A signal counts as the end of the time, because signals that come more often would put it off forever. futex(2); os_sync_wait_on_address on Darwin. */
 bool hf_word_wait(const uint32_t *word, uint32_t expected, int64_t nanoseconds);
-/* Wakes one that sleeps at the word. */
+/* Wakes one sleeper at the word. */
 void hf_word_wake(const uint32_t *word);
 
 struct hf_word {

@@ -6,8 +6,8 @@
 //
 // The function is the 64-bit CRC of the NVM Express NVM Command Set Specification: polynomial 0xAD93D23594C93659, bits
 // reflected (0x9A6C9329AC4BC9B5), the register all ones at the start and inverted at the end. The checksum of "123456789" is
-// 0xAE8B14860A799888; of 4096 zero bytes, 0x6482D367EB22B64E. It sees every error within 64 consecutive bits, and misses other
-// damage once in 2^64. It is not a signature: anyone can compute it, and damage made on purpose can be hidden from it.
+// 0xAE8B14860A799888; of 4096 zero bytes, 0x6482D367EB22B64E. It detects every error within 64 consecutive bits, and misses
+// other damage once in 2^64. It is not a signature: anyone can compute it, and damage made on purpose can be hidden from it.
 //
 // All three calls are safe in any thread and in signal handlers, take no lock, allocate nothing and leave errno alone.
 #ifndef HF_CHECKSUM_H
@@ -32,7 +32,7 @@ uint64_t hf_crc64_nvme(uint64_t crc, const void *_Nullable bytes, size_t count);
 
 /// The same value by lookup tables, on every processor.
 ///
-/// Why: what `hf_crc64_nvme` falls back to, and what its fast ways are tested against. Cost: half a nanosecond a byte.
+/// Why: `hf_crc64_nvme` falls back to it, and its fast ways are tested against it. Cost: half a nanosecond a byte.
 uint64_t hf_crc64_nvme_table(uint64_t crc, const void *_Nullable bytes, size_t count);
 
 /// Whether `hf_crc64_nvme` multiplies (PCLMULQDQ or PMULL) here; the answer never changes while the process lives.

@@ -39,8 +39,9 @@ int hf_fstat(int descriptor, struct hf_status *status);
 /* fstatat(2) with AT_SYMLINK_NOFOLLOW. */
 int hf_fstatat(int directory, const char *name, struct hf_status *status);
 
-/* Device and inode of a name, a symbolic link's own; of the descriptor itself if the name is empty. statx(2) without the times: to ask for those would make the next
-   write of the file record a finer one (multigrain timestamps, Linux 6.13), at three times its cost. */
+/* Device and inode of a name, a symbolic link's own; of the descriptor itself if the name is empty. statx(2) without
+   the times: a request for those would make the next write of the file record a finer time (multigrain timestamps, Linux
+   6.13), at three times its cost. */
 int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *inode);
 /* The device of an open file, 0 if it is not known. statx(2) with AT_STATX_DONT_SYNC, which no file system's server is asked
    for: one that hangs does not hold up the caller. */
@@ -77,7 +78,7 @@ ssize_t hf_pwrite2(int descriptor, const void *_Nullable first, size_t first_cou
 int hf_fsync(int descriptor);
 /* The same without metadata that reading back does not need. fdatasync(2); hf_fsync on Darwin. */
 int hf_fdatasync(int descriptor);
-/* Orders what was written before what is written after. fcntl F_BARRIERFSYNC on Darwin, fsync(2) elsewhere. */
+/* Orders earlier writes before later ones. fcntl F_BARRIERFSYNC on Darwin, fsync(2) elsewhere. */
 int hf_barrier(int descriptor);
 
 /* flistxattr(2), fgetxattr(2), fsetxattr(2): Darwin's have more parameters. */
@@ -85,7 +86,7 @@ ssize_t hf_flistxattr(int descriptor, char *_Nullable names, size_t capacity);
 ssize_t hf_fgetxattr(int descriptor, const char *name, void *_Nullable value, size_t capacity);
 int hf_fsetxattr(int descriptor, const char *name, const void *_Nullable value, size_t count);
 
-/* Calls `visit` with each name of the directory but "." and ".."; opens the directory anew (fdopendir(3) would take
+/* Calls `visit` with each name of the directory but "." and ".."; opens the directory again (fdopendir(3) would take
    the caller's offset and descriptor). 0, or -1. */
 int hf_list(int directory, void (*_Nonnull visit)(void *context, const char *name), void *context);
 
@@ -93,7 +94,8 @@ int hf_list(int directory, void (*_Nonnull visit)(void *context, const char *nam
    file may be another machine's; 0 if it is local; -1. */
 int hf_is_network_file_system(int descriptor);
 
-/* 1 if it is a file of overlayfs, by f_type: one that was opened for reading alone may be another one than a writer's. */
+/* 1 if it is a file of overlayfs, by f_type: a descriptor opened for reading only may lead to another file than a
+   writer's. */
 int hf_is_overlay(int descriptor);
 
 #pragma clang assume_nonnull end

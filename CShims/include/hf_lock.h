@@ -22,7 +22,7 @@ int hf_ofd_lock(int descriptor, bool exclusive, bool wait, off_t start, off_t le
 int hf_flock_release(int descriptor);
 int hf_ofd_release(int descriptor);
 
-/* fcntl(2) F_OFD_GETLK: 1 if an OFD or POSIX lock of somebody else is in the way of an exclusive one, 0 if none, -1. */
+/* fcntl(2) F_OFD_GETLK: 1 if another holder's OFD or POSIX lock is in the way of an exclusive one, 0 if none, -1. */
 int hf_ofd_test(int descriptor, off_t start, off_t length);
 
 /* The PID that /proc/locks names for a lock on this inode, 0 if it names none that this process can see, -1 if there

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What this platform has, decided when the C module is compiled and seen by Swift as constants.
+// The features of this platform, decided when the C module is compiled and seen by Swift as constants.
 #ifndef HF_PROBE_H
 #define HF_PROBE_H
 
@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 /* POSIX.1-2008 has O_DIRECTORY; a platform without it, or a build with -DHF_NO_O_DIRECTORY, opens a directory
-   without the flag and has to look with fstat whether it got one (see hf_open_directory). */
+   without the flag and checks by fstat that it got one (see hf_open_directory). */
 #if defined(O_DIRECTORY) && !defined(HF_NO_O_DIRECTORY)
 #define HF_HAS_O_DIRECTORY 1
 static const int hf_o_directory = O_DIRECTORY;

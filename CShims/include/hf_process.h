@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What identifies a process beyond its PID. Each returns -1 with errno where the platform or /proc has no answer; the
+// The identity of a process beyond its PID. Each function returns -1 with errno where the platform or /proc has no answer; the
 // caller then knows less, and must not conclude more.
 #ifndef HF_PROCESS_H
 #define HF_PROCESS_H
@@ -24,12 +24,12 @@ struct hf_process {
 int hf_process_read(pid_t pid, struct hf_process *process);
 /* /proc/PID/comm: the first 15 bytes of the executable's name, NUL-terminated. */
 int hf_process_name(pid_t pid, char *name, size_t capacity);
-/* When a process with that start time, or this boot, began: seconds since 1970 by the wall clock as it is now; 0 if the
-   platform does not tell. */
+/* The start of a process with that start time, or of this boot: seconds since 1970 by the wall clock as it is now; 0 if
+   the platform does not tell. */
 int64_t hf_start_second(uint64_t start_time);
 int64_t hf_boot_second(void);
 /* 1 if /proc/PID/fd has the file of the descriptor, so that the PID is that process's in our PID namespace; 0 if not, -1
-   if that cannot be seen (EACCES). */
+   if this cannot be seen (EACCES). */
 int hf_process_has_open(pid_t pid, int descriptor);
 /* kill(pid, 0): 0 there, -1 with ESRCH (not in this PID namespace) or EPERM (there, another user's). */
 int hf_process_exists(pid_t pid);
@@ -39,7 +39,7 @@ int hf_boot_id(char boot_id[_Nonnull 37]);
 int hf_pid_namespace(uint64_t *identity);
 int hf_time_namespace(uint64_t *identity);
 /* Whether /proc shows this process's own PID namespace: with unshare(1) -p and the parent's /proc it does not, and
-   what it says of a PID is then about another process. */
+   its files about a PID then describe another process. */
 bool hf_proc_is_ours(void);
 
 /* pthread_self(3) as a number: pthread_t is a pointer on one platform and a number on another. */
@@ -55,12 +55,12 @@ int hf_pidfd_inode(int pidfd, uint64_t *inode);
 /* 1 if every thread of the process has ended, reaped or not; 0 if it runs. */
 int hf_pidfd_has_exited(int pidfd);
 
-/* The arguments of this process as bytes, ended by a null pointer, and how many there are. Swift's CommandLine repairs
-   what is not UTF-8, and needs /proc on Linux. glibc hands them to a constructor. Other C libraries for Linux do not: there
-   they are found below the environment, where the kernel puts them (never run). */
+/* The arguments of this process as bytes, ended by a null pointer, and their count. Swift's CommandLine repairs bytes that
+   are not UTF-8, and needs /proc on Linux. glibc hands the arguments to a constructor. Other C libraries for Linux do not:
+   there they are found below the environment, where the kernel puts them (never run). */
 char *_Nullable *_Nonnull hf_arguments(int *count);
 
-/* A signal, with what siginfo_t says of it under names that differ between C libraries. */
+/* A signal, and the fields of its siginfo_t whose names differ between C libraries. */
 struct hf_signal {
     int number;
     bool is_from_kernel;  /* SI_KERNEL: a terminal or a timer; false where there is no such code */
@@ -76,8 +76,8 @@ int hf_wait_for_signal(const sigset_t *set, int seconds, struct hf_signal *found
 /* sigqueue(3), or kill(2) where there is none. */
 int hf_queue_signal(pid_t pid, int number, void *_Nullable value);
 
-/* Has this process die of a signal as if nothing had been set up for it, and without a core file of its own: the
-   command under a lock has left its own. Returns if the signal does not end this process, as for PID 1. */
+/* Ends this process by a signal as if it had no handler for it, and without a core file: the command under a lock has
+   left one already. Returns if the signal does not end this process, as for PID 1. */
 void hf_end_by_signal(int signal);
 
 #pragma clang assume_nonnull end

@@ -12,14 +12,14 @@
 
 /* inotify_init1(2), close-on-exec and non-blocking. ENOSYS on a platform without it: the caller polls instead. */
 int hf_watch_open(void);
-/* inotify_add_watch(2) for the file `name` of a directory, which a symbolic link is not followed to: each write
-   to the file and close of it, its removal and its renaming. Returns the watch descriptor, the same one for the same inode. */
+/* inotify_add_watch(2) for the file `name` of a directory, not following a symbolic link: each write to the file and
+   close of it, its removal and its renaming. Returns the watch descriptor, the same one for the same inode. */
 int hf_watch_add(int watch, int directory, const char *name);
 int hf_watch_remove(int watch, int watch_descriptor);
-/* Reads the pending events and stores the watch descriptor of each, -1 for a queue overflow. Returns how many. */
+/* Reads the pending events and stores the watch descriptor of each, -1 for a queue overflow. Returns their number. */
 int hf_watch_drain(int watch, int *watch_descriptors, int capacity);
 
-/* A pair of descriptors, of which a write to the second makes the first readable: eventfd(2), or a pipe. */
+/* A pair of descriptors: a write to the second makes the first readable. eventfd(2), or a pipe. */
 int hf_event_open(int ends[_Nonnull 2]);
 void hf_event_signal(int write_end);
 void hf_event_clear(int read_end);

@@ -12,15 +12,16 @@ struct BenchCommand: ParsableCommand {
         abstract: "Measure locks, saves and loads on this disk, beside their raw floors.",
         discussion: """
             Works in a new directory within DIRECTORY, which it removes at the end, for about half a minute. Each \
-            operation is measured in turns with its floor, which does in C what the operation cannot do without. Times \
-            are medians; the spread is half the distance between the tenth and the ninetieth percentile. Flushes are \
-            those that the disk completed for one save, by the kernel's count, and include what others do to the disk \
-            at the same time. Judge by a release build on an otherwise idle machine.
+            operation is measured in turns with its floor: the least work in C that does the same. Times are medians; \
+            the spread is half the distance between the tenth and the ninetieth percentile. Flushes are those that the \
+            disk completed for one save, by the kernel's count, and include those of other processes at the same time. \
+            Judge by a release build on an otherwise idle machine.
 
-            JSON keys: work, nanoseconds, floor, floorNanoseconds, ratio, spread, met (whether the goal is; null if \
-            there is none), and for durable saves flushes and floorFlushes per save (null if they cannot be counted). \
-            lock.idleWait is in nanoseconds of processor time per second of waiting, mutex.leastServed in nanoseconds per \
-            second of which the thread that was served most has all.
+            JSON keys: work, nanoseconds, floor, floorNanoseconds, ratio, spread, met (whether the goal is met; null \
+            if there is none), and for durable saves flushes and floorFlushes per save (null if they cannot be \
+            counted). lock.idleWait is in nanoseconds of processor time per second of waiting. mutex.leastServed is \
+            the share of the thread that was served least, in nanoseconds per second of the thread that was served \
+            most.
 
             Examples:
               holdfastctl bench
@@ -31,7 +32,7 @@ struct BenchCommand: ParsableCommand {
     @Argument(help: "Where to measure; by default the working directory.")
     var directory: String = "."
 
-    @Flag(help: ArgumentHelp("Only see whether everything works.", visibility: .hidden))
+    @Flag(help: ArgumentHelp("Only check that everything works.", visibility: .hidden))
     var trial = false
 
     @OptionGroup var json: JSONOption

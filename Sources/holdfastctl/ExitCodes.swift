@@ -16,7 +16,7 @@ enum ExitStatus: Int32, CaseIterable, Comparable {
     case usage = 64
     /// What should be read is not there, or may not be read.
     case noInput = 66
-    /// Somebody else holds the lock, now or until the time limit.
+    /// Another process holds the lock, now or until the time limit.
     case busy = 75
     /// Every place for a process is taken: the slot table of an arena is full.
     case exhausted = 71

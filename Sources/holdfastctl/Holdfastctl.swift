@@ -30,11 +30,11 @@ struct Holdfastctl: ParsableCommand {
 
             Exit status: 0 done, 64 usage, 65 corrupt data, 66 no such input, 69 cannot lock or sync here, 71 no \
             room for another process in an arena, 73 cannot create, 74 I/O error, 75 busy or timed out, 77 refused for \
-            safety. With several paths it is that of the gravest, in this order: 65, 74, 73, 69, 77, 71, 75, 66. A command that ran under a lock gives its own, 128 + n if \
-            signal n ended it.
+            safety. With several paths it is the gravest, in this order: 65, 74, 73, 69, 77, 71, 75, 66. A command that \
+            ran under a lock gives its own status, or 128 + n if signal n ended it.
 
-            Errors are one line on standard error. --json prints one object per line on standard output, in which what \
-            is not known is null.
+            Errors are one line on standard error. --json prints one object per line on standard output; unknown \
+            fields are null.
             """,
         version: "holdfastctl \(version)",
         subcommands: [LockCommand.self, StateCommand.self, BenchCommand.self]

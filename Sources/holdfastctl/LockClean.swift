@@ -10,17 +10,17 @@ struct LockClean: ParsableCommand {
         commandName: "clean",
         abstract: "Remove the lock files of processes that died.",
         discussion: """
-            Each PATH is a lock file or PID file, or a directory, of which the files *.lock and *.pid are meant, but not \
-            those whose names begin with a dot. A file is removed only if no process holds it in the kernel, and it is the \
-            record of a holder that did not release it or the bare PID of a process that is proven dead. Symbolic links \
-            are never followed. May run at any time, also many times at once.
+            Each PATH is a lock file or PID file, or a directory. A directory stands for its files *.lock and *.pid \
+            whose names do not begin with a dot. A file is removed only if no process holds it in the kernel, and it \
+            is the record of a holder that did not release it or the bare PID of a process that is proven dead. \
+            Symbolic links are never followed. May run at any time, and several times at the same time.
 
-            One line for each: removed (with --dry-run: stale); alive; free, released cleanly and kept; absent; refused, \
-            not a lock file; unknown, when nothing proves the process dead or alive. Only the first changes anything. \
-            A last line counts them if there are several.
+            Prints a line for each file: removed (with --dry-run: stale); alive; free, released cleanly and kept; \
+            absent; refused, not a lock file; unknown, when nothing proves the process dead or alive. Only removed \
+            files change. If there are several files, a last line counts them.
 
-            The exit status is 0 whatever was found, but 77 if a path was refused, and 66, 69, 73 or 74 if one could not \
-            be looked at or cleaned; its outcome is unknown.
+            The exit status is 0 for every outcome but these: 77 if a path was refused, and 66, 69, 73 or 74 if a file \
+            could not be cleaned or examined; its outcome is unknown.
 
             JSON keys: path, pathBytes (the bytes in hexadecimal of a path that is not UTF-8, else null), outcome, pid, \
             reason.
@@ -35,7 +35,7 @@ struct LockClean: ParsableCommand {
     @Argument(help: ArgumentHelp("Lock files, and directories of them.", valueName: "path"))
     var paths: [String]
 
-    @Flag(name: .customLong("dry-run"), help: "Only say what would be removed.")
+    @Flag(name: .customLong("dry-run"), help: "Name the files that would be removed, and remove none.")
     var isDryRun = false
 
     @OptionGroup var json: JSONOption

@@ -27,26 +27,26 @@ struct LockRun: ParsableCommand {
                 [--permissions MODE] [--group NAME] PATH -- COMMAND [ARG…]
             """,
         discussion: """
-            Takes the lock, making the file if there is none, runs COMMAND and waits for it. It inherits the lock's \
-            descriptor as with flock(1), so the lock is held as long as either process lives, or a daemon that COMMAND \
-            started; with --close, until COMMAND ends. flock(1) and the file locks of Go, Rust and Python exclude it and \
-            are excluded by it. The lock file stays.
+            Takes the lock, making the file if it is missing, runs COMMAND and waits for it. COMMAND inherits the \
+            lock's descriptor as with flock(1), so the lock is held as long as either process lives, or a daemon that \
+            COMMAND started; with --close, until COMMAND ends. The lock and flock(1), and the file locks of Go, Rust \
+            and Python, exclude each other. The lock file stays.
 
-            COMMAND is looked for along PATH; a script without #! is run by /bin/sh. It finds HOLDFAST_TOKEN in its \
-            environment, a number that is larger for every later holder; not with --shared, nor where the lock file may \
-            only be read. If the previous holder died without releasing the lock, a warning says so.
+            COMMAND is searched for along PATH; /bin/sh runs a script without #!. Its environment has HOLDFAST_TOKEN, \
+            a number that is larger for every later holder; not with --shared, nor where the lock file may only be \
+            read. If the previous holder died without releasing the lock, a warning says so.
 
-            Signals: every signal that is sent to holdfastctl is passed on to COMMAND, but for SIGKILL and SIGSTOP. What \
-            a terminal sends to its foreground processes reaches COMMAND once. What a process sends to the whole group \
-            (kill -- -PGID) cannot be told apart and reaches it twice; under systemd set KillMode=mixed. SIGTSTP stops \
+            Signals: holdfastctl passes every signal that it receives on to COMMAND; SIGKILL and SIGSTOP cannot be \
+            passed on. A signal of the terminal reaches COMMAND once. A signal that a process sends to the whole group \
+            (kill -- -PGID) cannot be told apart and reaches COMMAND twice; under systemd set KillMode=mixed. SIGTSTP stops \
             both, SIGCONT continues both. While holdfastctl waits for the lock, SIGTERM, SIGINT, SIGHUP, SIGQUIT, \
             SIGALRM and the like end it; SIGUSR1, SIGUSR2 and real-time signals are kept for COMMAND. If a signal ends \
             COMMAND, holdfastctl dies of the same signal, without a core file, and a line says so if it was a crash. As \
             PID 1 of a container it exits with 128 + n instead, and reaps orphans while COMMAND runs.
 
-            The exit status is that of COMMAND, 128 + n (as a shell shows it) if signal n ended it, 126 if it cannot be \
-            run, 127 if it is not found; and 75, or what --conflict-exit-code says, if the lock is busy or the time is \
-            over, naming the holder. COMMAND is not run then.
+            The exit status is that of COMMAND: 128 + n (as a shell shows it) if signal n ended it, 126 if it cannot \
+            be run, 127 if it is not found. If the lock is busy or the time is over, COMMAND is not run, the message \
+            names the holder, and the exit status is 75, or that of --conflict-exit-code.
 
             Examples:
               holdfastctl lock run /run/lock/backup.lock -- backup.sh --full
@@ -65,7 +65,7 @@ struct LockRun: ParsableCommand {
     @Flag(name: .customLong("shared"), help: "Allow other shared holders at the same time.")
     var isShared = false
 
-    @Option(help: ArgumentHelp("Give up after so many seconds; 0 tries once.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Give up after this time; 0 tries once.", valueName: "seconds"))
     var timeout: Double?
 
     @Flag(name: .customLong("no-wait"), help: "Give up at once if the lock is busy.")
@@ -73,7 +73,7 @@ struct LockRun: ParsableCommand {
 
     @Option(
         name: [.customShort("E"), .long],
-        help: ArgumentHelp("Exit with this if the lock is busy or the time is over.", valueName: "n")
+        help: ArgumentHelp("Exit with this status if the lock is busy or the time is over.", valueName: "n")
     )
     var conflictExitCode: UInt8?
 
@@ -82,7 +82,7 @@ struct LockRun: ParsableCommand {
 
     @Flag(
         name: .customLong("verbose"),
-        help: "Say who holds the lock after a second, as on a terminal, and when it is taken."
+        help: "Name the holder after a second, as on a terminal, and report when the lock is taken."
     )
     var isVerbose = false
 

@@ -10,13 +10,13 @@ struct LockStatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Say whether locks are held, and by which process.",
         discussion: """
-            Each PATH is a lock file or PID file, or a directory, of which the files *.lock and *.pid are meant, but not \
-            those whose names begin with a dot. One line for each file: free; held; abandoned, when its last holder \
-            ended without releasing it; unknown, when it cannot be told. The answer may be out of date when it is read: \
-            to act on it, take the lock. Changes nothing.
+            Each PATH is a lock file or PID file, or a directory. A directory stands for its files *.lock and *.pid \
+            whose names do not begin with a dot. Prints a line for each file: free; held; abandoned, when its last \
+            holder ended without releasing it; unknown, when the evidence does not decide. The answer may be out of \
+            date when it is read: to act on it, take the lock. Changes nothing.
 
-            All four exit with 0, and 66 says that there is no such file. With --exit-code: 0 free, 75 held, 1 \
-            abandoned, 2 unknown; with several files it is that of the first in this order: errors, 2, 75, 1, 0.
+            The exit status is 0 for all four, and 66 if there is no such file. With --exit-code: 0 free, 75 held, 1 \
+            abandoned, 2 unknown; with several files it is the first of these in this order: errors, 2, 75, 1, 0.
 
             JSON keys: path, pathBytes (the bytes in hexadecimal of a path that is not UTF-8, else null), state, pid, \
             label, since, token, reason.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Standard input and output as bytes. A stream that was closed by whoever started us stays an error, and never becomes
-// the number of a file that we open; a reader that went away is an error too, not a signal, and so is a limit on the
+// Standard input and output as bytes. A stream that the parent process closed stays an error, and never becomes the
+// number of a file that we open; a reader that went away is an error too, not a signal, and so is a limit on the
 // size of files.
 
 #if canImport(Glibc)
@@ -71,7 +71,7 @@ enum StandardStreams {
 
     static var errorIsTerminal: Bool { isatty(2) == 1 }
 
-    /// Waits for a stream that somebody made non-blocking, for everyone who shares the terminal or pipe.
+    /// Waits for a stream that another user of the terminal or pipe made non-blocking.
     private static func waitUntilReady(_ stream: Int32, _ event: Int32) {
         var entry = pollfd(fd: stream, events: Int16(event), revents: 0)
         _ = unsafe poll(&entry, 1, -1)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// State of whatever schema. The library's types have one schema each, for good reason; a tool that carries bytes takes the
-// one that it finds. Somebody may save another one at any moment, so each try may be one too early: then it is repeated.
+// State of any schema. The library's types have one schema each, for good reason; a tool that carries bytes takes the
+// schema that it finds. Another process may save another schema at any moment, so a try may fail: then it is repeated.
 
 internal import Holdfast
 
 enum StateAccess {
-    /// How often somebody may change the schema under us before that is reported.
+    /// How often another process may change the schema before the tool reports it.
     private static let tries = 8
 
     /// The payload, verified, as it is stored.

@@ -31,13 +31,12 @@ struct StateLoad: ParsableCommand {
         commandName: "load",
         abstract: "Print the payload of a state file, once it is verified.",
         discussion: """
-            The payload goes to standard output byte for byte, and nothing of it unless the whole of it is what was \
-            saved. Exit status: 65 corrupt, 66 no such file or not readable, 77 not a file of this version's making.
+            Prints the payload to standard output byte for byte, after the whole of it is verified. Exit status: 65 \
+            corrupt, 66 no such file or not readable, 77 not a state file, or of a newer version.
 
             JSON keys, instead of the payload: path, pathBytes (the bytes in hexadecimal of a path that is not UTF-8, else \
-            null), generation, schema, length, strategy, token, durability (null: \
-            a file does not tell), directorySyncError, reason (why the other slot of a two-slot file was not taken, if \
-            it is damaged).
+            null), generation, schema, length, strategy, token,            durability (null: a file does not record it), directorySyncError, reason (the damage of the other slot of \
+            a two-slot file, if it is damaged).
 
             Examples:
               holdfastctl state load settings
@@ -72,14 +71,13 @@ struct StateLoad: ParsableCommand {
 struct StateVerify: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
-        abstract: "Check state files, and say what they are.",
+        abstract: "Check state files, and describe them.",
         discussion: """
-            One line for each file. Changes nothing. The exit status is that of the gravest finding: 65 corrupt, 74 not \
-            readable because of an I/O error (of a two-slot file, if only one slot is, too), 77 a newer format or not a regular file, 66 no such file or not readable, \
-            0 all sound.
+            Prints a line for each file. Changes nothing. The exit status is that of the gravest finding: 65 corrupt, \
+            74 an I/O error (in one slot of a two-slot file, too), 77 a newer format or not a regular file, 66 no such \
+            file or not readable, 0 all sound.
 
-            JSON keys: path, pathBytes, generation, schema, length, strategy, token, durability (null), directorySyncError (null), \
-            reason (null, or what is wrong).
+            JSON keys: path, pathBytes, generation, schema, length, strategy, token,            durability (null), directorySyncError (null), reason (null, or the damage).
 
             Examples:
               holdfastctl state verify settings

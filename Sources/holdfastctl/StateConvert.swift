@@ -15,10 +15,10 @@ struct StateConvert: ParsableCommand {
             """,
         discussion: """
             The payload, the generation, the schema and the token stay; a crash leaves the old file or the new one. A \
-            file that is kept so already is verified and left alone.
+            file that has the strategy already is verified and left alone.
 
-            Exit status: 65 if the present file is corrupt, 66 if there is none, 73 if the new one cannot be made, 74 if \
-            writing it failed; the old file then stands.
+            Exit status: 65 if the current file is corrupt, 66 if it is missing, 73 if the new file cannot be made, 74 \
+            if writing it failed; the old file then stands.
 
             JSON keys: path, pathBytes, generation, schema, length, strategy, token, durability, directorySyncError, \
             reason.
@@ -32,7 +32,7 @@ struct StateConvert: ParsableCommand {
     @Argument(help: "The state file.")
     var path: String
 
-    @Option(help: "How the state is kept from now on.")
+    @Option(help: "The strategy from now on.")
     var strategy: StrategyArgument
 
     @OptionGroup var access: AccessOptions
@@ -68,10 +68,10 @@ struct StateRestore: ParsableCommand {
             """,
         discussion: """
             Replaces the state by .NAME.previous, which a save with --keep-previous has kept, or in a two-slot file by \
-            the other slot, under the next generation. The copy is verified first. What is replaced, damaged or not, is \
-            not kept.
+            the other slot, under the next generation. The copy is verified first. The replaced state, damaged or not, \
+            is not kept.
 
-            Exit status: 65 if the copy is corrupt, too, 66 if there is none, 73 if the file cannot be made, 74 if \
+            Exit status: 65 if the copy is corrupt, too, 66 if it is missing, 73 if the file cannot be made, 74 if \
             writing it failed, 75 if another writer holds the state's lock until --timeout, 77 if the state has a later \
             token than --token; the old file then stands.
 
@@ -90,7 +90,7 @@ struct StateRestore: ParsableCommand {
     @Option(help: ArgumentHelp("Restore only if the state has no later fencing token than this.", valueName: "n"))
     var token: UInt64?
 
-    @Option(help: ArgumentHelp("Give up after so many seconds; 0 tries once.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Give up after this time; 0 tries once.", valueName: "seconds"))
     var timeout: Double?
 
     @OptionGroup var json: JSONOption

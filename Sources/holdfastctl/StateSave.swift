@@ -8,7 +8,7 @@ internal import Holdfast
 struct StateSave: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "save",
-        abstract: "Replace a state by what is on standard input.",
+        abstract: "Replace a state by the contents of standard input.",
         usage: """
             holdfastctl state save [--allow-empty] [--adopt-empty]
                 [--keep-previous] [--permissions MODE] [--group NAME]
@@ -17,26 +17,25 @@ struct StateSave: ParsableCommand {
                 [--durability power-loss|process-crash] [--json] PATH
             """,
         discussion: """
-            Reads standard input to its end, up to 256 MiB, and then replaces the state at once: a reader sees the old \
-            one or the new one, whole. An empty standard input is refused, because a producer that failed leaves it so, \
-            unless --allow-empty is given. When it exits with 0 the new state is in place, and with power-loss, the \
-            default, no power cut takes it back. Should the file system be unable to flush the directory, it is in place \
-            all the same: then a warning says so, and directorySyncError why. With any other exit status the old state \
-            stands, with two exceptions: 74 and a message that begins with the path and "is saved", when only the result \
-            could not be printed; and 74 when the flush of a save in place failed, whose message says that the outcome is \
-            not known.
+            Reads standard input to its end, up to 256 MiB, and then replaces the state in one step: a reader sees the \
+            old state or the new one, whole. An empty standard input is refused, because a failed producer leaves it \
+            so, unless --allow-empty is given. When it exits with 0 the new state is in place, and with power-loss, \
+            the default, no power cut takes it back. If the file system cannot flush the directory, the new state is \
+            in place nevertheless: a warning says so, and directorySyncError gives the reason. With any other exit \
+            status the old state stands, with two exceptions: 74 and a message that begins with the path and "is \
+            saved", when only the result could not be printed; and 74 when the flush of a save in place failed, and \
+            the message says that the outcome is not known.
 
-            With two-slot the file is written in place, with one flush, and may be a mount point itself. A file of the \
-            other strategy is converted, whose generation, schema and token go on. With --keep-previous the old state \
-            is kept as .NAME.previous, from which 'state restore' brings it back; with two-slot the other slot has it \
-            in any case.
+            With two-slot the file is written in place, with one flush, and may be a mount point itself.            A file of the other strategy is converted; its generation, schema and token go on. With --keep-previous \
+            the old state is kept as .NAME.previous, and 'state restore' brings it back; with two-slot the other slot \
+            always has it.
 
-            An empty file, as touch(1) makes it for a mount, becomes a state with --adopt-empty, unless there is a \
-            previous copy of it; a mount point needs --strategy two-slot as well.
+            An empty file, as touch(1) makes it for a mount, becomes a state with --adopt-empty, unless it has a \
+            previous copy; a mount point needs --strategy two-slot as well.
 
             Exit status: 65 if standard input is empty; 75 if another writer holds the state's lock until --timeout; 77 \
             if the state has another generation than --if-generation says, a later token than --token, \
-            or a newer schema or format; 65 if the present file is corrupt, which is never replaced; 73 if the file \
+            or a newer schema or format; 65 if the current file is corrupt, which is never replaced; 73 if the file \
             cannot be made, 74 if writing it failed.
 
             JSON keys: path, pathBytes, generation, schema, length, strategy, token, durability, directorySyncError, \
@@ -54,7 +53,7 @@ struct StateSave: ParsableCommand {
     @Argument(help: "The state file.")
     var path: String
 
-    @Option(help: "How the state is kept from now on; by default as it is, and a new one with replace.")
+    @Option(help: "The strategy from now on; by default the current one, and replace for a new state.")
     var strategy: StrategyArgument?
 
     @Option(help: ArgumentHelp("Room for payloads of this length, with two-slot only.", valueName: "bytes"))
@@ -75,13 +74,13 @@ struct StateSave: ParsableCommand {
     @Flag(name: .customLong("keep-previous"), help: "Keep the old state for 'state restore'.")
     var keepsPrevious = false
 
-    @Option(help: ArgumentHelp("Give up after so many seconds; 0 tries once.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Give up after this time; 0 tries once.", valueName: "seconds"))
     var timeout: Double?
 
-    @Option(help: "What the saved state survives.")
+    @Option(help: "The crashes that the saved state survives.")
     var durability: DurabilityArgument = .powerLoss
 
-    @Flag(name: .customLong("adopt-empty"), help: "Make a state of an empty file, which else counts as corrupt.")
+    @Flag(name: .customLong("adopt-empty"), help: "Make an empty file, which otherwise counts as corrupt, a state.")
     var adoptsEmpty = false
 
     @OptionGroup var access: AccessOptions
