@@ -2,6 +2,10 @@
 //
 // fork(2) without exec, in a process whose other threads are inside the library at that moment. The child opens everything
 // again. A child that waits for a lock that only its parent has is ended by its alarm.
+//
+// The Swift runtime looks up the metadata of types under locks of its own, which a child finds locked for ever if another
+// thread had one at that moment, and spins for (FUTEX_LOCK_PI says EPERM, as its owner is a thread of the parent). Nothing
+// that the library does helps there, and such a child proves nothing: it is ended by its limit of processor time.
 
 import Foundation
 import Holdfast
@@ -20,18 +24,34 @@ struct ForkTests {
             for number in 0..<4 {
                 Thread { while true { _ = use("\(path)/thread\(number)") } }.start()
             }
+            var completed = 0
             for round in 0..<150 {
                 let child = forked()
                 if child == 0 {
-                    alarm(120)
+                    limitThisChild()
                     _exit(use(path + "/child"))
                 }
                 var status: Int32 = 0
                 while unsafe waitpid(child, &status, 0) == -1, errno == EINTR {}
+                if [SIGKILL, SIGXCPU].contains(status & 0x7f) { continue }
+                completed += 1
                 precondition(status == 0, "the child of round \(round) ended with \(status & 0x7f), \(status >> 8)")
             }
+            precondition(completed > 0, "no child could do anything")
         }
     }
+}
+
+/// Ends this process if it blocks, by an alarm, and if it spins, by its limit of processor time.
+private func limitThisChild() {
+    var limit = rlimit(rlim_cur: 10, rlim_max: 10)
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CPU.rawValue), &limit)
+    // The threads of tasks block signals.
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    unsafe sigaddset(&signals, SIGALRM)
+    unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+    alarm(600)
 }
 
 /// Opens and uses one of each kind; 0, or the number of the step that failed.
