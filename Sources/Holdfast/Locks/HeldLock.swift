@@ -44,7 +44,7 @@ public struct HeldLock: ~Copyable, Sendable {
     let file: LockFile
     let rawDescriptor: Int32
     private let identity: FileIdentity
-    private let holder: HolderID
+    private var holder: HolderID
     /// Tells this lock from a later one with the same descriptor.
     private let hold: UInt64
     /// The process that took the lock, which alone may write to the file.
@@ -115,6 +115,13 @@ public struct HeldLock: ~Copyable, Sendable {
     package mutating func inheritableDescriptor() -> Int32 {
         isInherited = true
         return rawDescriptor
+    }
+
+    /// Makes another task or thread of this process its holder.
+    mutating func hand(to other: HolderID) {
+        file.site.letGo(holder)
+        file.site.hold(other)
+        holder = other
     }
 
     private borrowing func end() -> LockError? {

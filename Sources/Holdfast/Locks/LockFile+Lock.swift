@@ -133,7 +133,7 @@ extension LockFile {
 
 extension LockFile {
     /// One attempt, unless others of this process came first.
-    private func attemptUnlessQueued(
+    func attemptUnlessQueued(
         _ mode: HeldLock.Mode,
         holder: HolderID,
         mayFlush: Bool = true
@@ -145,7 +145,7 @@ extension LockFile {
     /// A waiter for this lock, or the error if waiting makes no sense.
     ///
     /// Takes the open file that the failed attempt left, for the next one.
-    private func waiter(
+    func waiter(
         after attempt: consuming LockAttempt,
         _ mode: HeldLock.Mode,
         holder: HolderID,

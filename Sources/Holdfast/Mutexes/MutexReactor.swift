@@ -45,8 +45,10 @@ package final class MutexReactor: Sendable {
     /// Changed and woken when there is something new for the thread.
     private let bell = Bell()
 
-    /// For how long the thread stays when no task waits.
-    private static let linger: Int64 = 1_000_000_000
+    private let worker = Worker(mostThreads: 1)
+
+    /// For how long the thread sleeps at most.
+    private static let longestSleep: Int64 = 1_000_000_000
     private static let instance = PerProcess { MutexReactor() }
 
     /// The reactor of this process.
@@ -82,7 +84,10 @@ package final class MutexReactor: Sendable {
             }
             if !state.isRunning {
                 do throws(SystemError) {
-                    try startThread { self.run() }
+                    try worker.begin {
+                        self.run()
+                        return false
+                    }
                 } catch {
                     _ = state.lines[mutex.key]?.queue.remove(waiter.ticket)
                     state.forgetIfUnused(mutex.key)
@@ -119,8 +124,8 @@ extension MutexReactor.State {
 }
 
 extension MutexReactor {
+    /// Serves the waiters until there are none.
     private func run() {
-        var idleSince = hf_monotonic()
         var watches: [UInt: MutexWatch] = [:]
         while true {
             let heard = bell.count
@@ -128,7 +133,7 @@ extension MutexReactor {
                 watches[mutex.key, default: MutexWatch(mutex)].isDue = true
             }
             let now = hf_monotonic()
-            var sleep = Self.linger
+            var sleep = Self.longestSleep
             var words: [(mutex: SharedMemoryMutex, seen: MutexWord)] = []
             for key in Array(watches.keys) {
                 turns.wrappingAdd(1, ordering: .relaxed)
@@ -139,11 +144,7 @@ extension MutexReactor {
                 words.append((watch.mutex, watch.contender.seen))
                 sleep = min(sleep, watch.rest(at: now))
             }
-            if !watches.isEmpty {
-                idleSince = now
-            } else if now - idleSince > Self.linger, isToEnd() {
-                return
-            }
+            if watches.isEmpty, isToEnd() { return }
             bell.wait(unless: heard, beside: words, nanoseconds: max(sleep, 0))
         }
     }
@@ -273,7 +274,7 @@ extension Bell {
 
 extension SharedMemoryMutex {
     /// What tells this mutex from others in this process.
-    fileprivate var key: UInt { unsafe UInt(bitPattern: cell) }
+    var key: UInt { unsafe UInt(bitPattern: cell) }
 
     fileprivate var word: MutexWord { unsafe MutexWord(raw: cell.pointee.word.load(ordering: .relaxed)) }
 

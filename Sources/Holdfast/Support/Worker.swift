@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads for work that blocks: file I/O and flushes that tasks await, which must hold no thread of the cooperative pool.
+// Threads for work that blocks, which must hold no thread of the cooperative pool: file I/O and flushes that tasks await, and
+// waiting for locks on behalf of tasks. They are started when they are needed and end when they are not.
 //
 // Each file system has threads of its own, so that one that hangs delays no work on another. It has several, so that a file
 // that hangs does not delay another file of the same file system. Invariants:
 // - work is begun in the order in which it came;
 // - a file system has at most `mostThreads`, however much work it has, and none when it has had no work for a while;
-// - work waits for the file system and for nothing else: what needs a lock that is not free ends, and comes again with it.
+// - that work waits for the file system and for nothing else: what needs a lock that is not free ends, and comes again with
+//   the lock.
 
 internal import Synchronization
 internal import _HoldfastCShims
 
-/// The threads that do blocking work on one file system.
+/// A few threads that do work in the order in which it comes.
 package final class Worker: Sendable {
     /// Returns whether it is to be called again, after the work that waits already.
     package typealias Work = @Sendable () -> Bool
@@ -32,16 +34,19 @@ package final class Worker: Sendable {
         }
     }
 
-    /// How many threads one file system has at most: as many flushes as a journal gathers well, and more than hang at once.
+    /// How many threads one file system has at most: a journal gathers the flushes of that many, and seldom do as many files
+    /// hang at once.
     package static let mostThreads = 16
     /// How long a thread waits for more before it ends: to start one takes as long as a flush may.
-    private static let patience: Int64 = 100_000_000
+    private static let patience: Int64 = 1_000_000_000
     private static let workers = PerProcess<[UInt64: Worker]> { [:] }
 
     private let state = Mutex(State())
     private let bell = Bell()
+    private let mostThreads: Int
 
-    private init() {}
+    /// A worker for other work than that on files.
+    package init(mostThreads: Int) { self.mostThreads = mostThreads }
 
     /// The worker of this process for the file system of a directory.
     ///
@@ -50,7 +55,7 @@ package final class Worker: Sendable {
         let device = hf_device(directory.descriptor.rawValue)
         return workers.withLock { workers in
             if let worker = workers[device] { return worker }
-            let made = Worker()
+            let made = Worker(mostThreads: mostThreads)
             workers[device] = made
             return made
         }
@@ -67,7 +72,7 @@ package final class Worker: Sendable {
         let failure: SystemError? = state.withLock { state in
             state.new.append(work)
             hasIdleThread = state.idleThreads > 0
-            if state.count <= state.idleThreads || state.threads == Self.mostThreads { return nil }
+            if state.count <= state.idleThreads || state.threads == mostThreads { return nil }
             do throws(SystemError) {
                 try startThread { self.serve() }
                 state.threads += 1

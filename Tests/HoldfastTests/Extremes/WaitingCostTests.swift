@@ -9,7 +9,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(60)))
 struct WaitingCostTests {
-    private static let crowds = [1000, 4000]
+    private static let crowds = [1000, 10_000]
 
     /// A queue in which so many wait, every second with a deadline, the latest first.
     private func crowd(_ count: Int) -> (queue: LockQueue<Int>, tickets: [LockQueue<Int>.Ticket]) {
@@ -82,30 +82,49 @@ struct WaitingCostTests {
         }
     }
 
-    @Test("Tasks that wait for one mutex, with deadlines, cost the process's thread a few steps each")
-    func mutexes() async {
-        await #expect(processExitsWith: .success) {
-            var perWaiter: [Int] = []
-            for count in [1000, 4000] {
-                let before = MutexReactor.current.steps
-                let mutex = try MutexArena("/tmp/holdfast-crowd-\(ProcessIdentity.current.pid).arena", count: 1)[0]
-                let held = KeptMutex(try await mutex.lock())
-                let contended = try mutex.statistics.contended
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for _ in 0..<count {
-                        group.addTask { try await mutex.withLock(deadline: .now + .seconds(3600)) { _ in } }
-                    }
-                    while try mutex.statistics.contended < contended + UInt64(count) {
-                        try await Task.sleep(for: .milliseconds(1))
-                    }
-                    try held.release()
-                    try await group.waitForAll()
-                }
-                perWaiter.append((MutexReactor.current.steps - before) / count)
-            }
-            let directory = try OpenDirectory("/tmp")
-            if let name = FileName("holdfast-crowd-\(ProcessIdentity.current.pid).arena") { try directory.unlink(name) }
+    /// What comes of tasks that wait.
+    enum Ending: String, CaseIterable, Codable {
+        case served, cancelled, expired
+    }
+
+    @Test(
+        "Tasks that wait for one mutex, with deadlines, cost the process's thread a few steps each",
+        arguments: Ending.allCases
+    )
+    func mutexes(ending: Ending) async {
+        await #expect(processExitsWith: .success) { [ending] in
+            let path = "/tmp/holdfast-crowd-\(ProcessIdentity.current.pid)"
+            let mutex = try MutexArena(path, count: 1)[0]
+            let before = try mutex.statistics.contended
+            let perWaiter = try await steps(
+                ending,
+                holding: { KeptMutex(try await mutex.lock()).release },
+                waiting: { try await mutex.lock(deadline: $0).release() },
+                areWaiting: { try mutex.statistics.contended >= before + UInt64($0) },
+                steps: { MutexReactor.current.steps }
+            )
+            try OpenDirectory("/tmp").unlink(fileName(of: path))
             precondition(perWaiter.allSatisfy { $0 <= 60 }, "steps per waiter: \(perWaiter)")
+        }
+    }
+
+    @Test("Tasks that wait for one lock file, with deadlines, cost a few steps each", arguments: Ending.allCases)
+    func lockFiles(ending: Ending) async {
+        await #expect(processExitsWith: .success) { [ending] in
+            let path = "/tmp/holdfast-crowd-\(ProcessIdentity.current.pid)"
+            let directory = try OpenDirectory("/tmp")
+            // Without tokens, which would leave a companion.
+            let file = try LockFile(sidecar: fileName(of: path), in: directory)
+            let before = file.site.steps
+            let perWaiter = try await steps(
+                ending,
+                holding: { KeptLock(try await file.lock()).release },
+                waiting: { try await file.lock(deadline: $0).release() },
+                areWaiting: { file.site.waitingCount == $0 },
+                steps: { file.site.steps }
+            )
+            try directory.unlink(fileName(of: path))
+            precondition(before == 0 && perWaiter.allSatisfy { $0 <= 60 }, "steps per waiter: \(perWaiter)")
         }
     }
 
@@ -127,4 +146,51 @@ struct WaitingCostTests {
             }
         }
     }
+}
+
+private func fileName(of path: String) throws -> FileName {
+    try #require(FileName(String(path.dropFirst("/tmp/".count))))
+}
+
+/// How many steps each of 1000 tasks that wait for the same costs, and each of 10,000.
+private func steps(
+    _ ending: WaitingCostTests.Ending,
+    holding: @Sendable () async throws -> @Sendable () throws -> Void,
+    waiting: @escaping @Sendable (ContinuousClock.Instant) async throws -> Void,
+    areWaiting: (Int) throws -> Bool,
+    steps: () -> Int
+) async throws -> [Int] {
+    var perWaiter: [Int] = []
+    for count in [1000, 10_000] {
+        let before = steps()
+        let release = try await holding()
+        // One in the past would not wait.
+        let deadline = ContinuousClock.now + (ending == .expired ? .seconds(2) : .seconds(3600))
+        let codes = try await withThrowingTaskGroup(of: LockError.Code?.self) { group in
+            for _ in 0..<count {
+                group.addTask {
+                    do {
+                        try await waiting(deadline)
+                        return nil
+                    } catch let error as LockError {
+                        return error.code
+                    }
+                }
+            }
+            while try !areWaiting(count), ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(1)) }
+            if ending == .served { try release() }
+            if ending == .cancelled { group.cancelAll() }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        if ending != .served { try release() }
+        let expected: LockError.Code? =
+            switch ending {
+            case .served: nil
+            case .cancelled: .cancelled
+            case .expired: .timedOut
+            }
+        precondition(codes.allSatisfy { $0 == expected }, "\(codes)")
+        perWaiter.append((steps() - before) / count)
+    }
+    return perWaiter
 }

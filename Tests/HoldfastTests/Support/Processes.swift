@@ -51,9 +51,20 @@ final class Child {
         if let status { return status }
         var raw: Int32 = 0
         while unsafe waitpid(pid, &raw, 0) == -1, errno == EINTR {}
+        return note(raw)
+    }
+
+    private func note(_ raw: Int32) -> Int32 {
         let ended = raw & 0x7f == 0 ? (raw >> 8) & 0xff : 128 + (raw & 0x7f)
         status = ended
         return ended
+    }
+
+    /// Whether it has not ended yet.
+    var isRunning: Bool {
+        var raw: Int32 = 0
+        if status == nil, unsafe waitpid(pid, &raw, WNOHANG) == pid { _ = note(raw) }
+        return status == nil
     }
 
     /// What it has printed so far.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one thread of a process that waits for locks on behalf of all its tasks and threads.
+// The one thread of a process that waits for the locks of a file system on behalf of all its tasks and threads.
 //
 // Kernel file locks cannot be polled for. What can be seen is the close that releases them (inotify(7) IN_CLOSE, also of
 // a process that dies), so a waited-for file is watched, and each event is followed by an attempt. The kernel reports the
@@ -8,31 +8,42 @@
 // not show: LOCK_UN without a close, other machines, no inotify.
 //
 // Invariants: only this thread makes attempts for waiters, for the head of each queue; a lock that is granted when its
-// waiter has given up goes to nobody and is released.
+// waiter has given up is released. A file system that hangs has a thread of its own, so that it delays no lock of another.
 
 internal import Synchronization
 internal import _HoldfastCShims
 
 final class LockReactor: Sendable {
+    private struct Inbox {
+        var sites: [LockSite] = []
+        var isRunning = false
+    }
+
     private let wakeUp: (read: Int32, write: Int32)
     private let inotify: Int32
-    private let inbox = Mutex<[LockSite]>([])
+    private let inbox = Mutex(Inbox())
+    private let worker = Worker(mostThreads: 1)
 
-    private static let instance = PerProcess<LockReactor?> { nil }
+    private static let instances = PerProcess<[UInt64: LockReactor]> { [:] }
 
-    /// The reactor of this process.
-    static func current() throws(SystemError) -> LockReactor {
-        let result: Result<LockReactor, SystemError> = instance.withLock { instance in
-            if let instance { return .success(instance) }
+    /// The reactor of this process for the file system of a site.
+    private static func of(_ site: LockSite) throws(SystemError) -> LockReactor {
+        let result: Result<LockReactor, SystemError> = instances.withLock { instances in
+            if let instance = instances[site.device] { return .success(instance) }
             do throws(SystemError) {
                 let made = try LockReactor()
-                instance = made
+                instances[site.device] = made
                 return .success(made)
             } catch {
                 return .failure(error)
             }
         }
         return try result.get()
+    }
+
+    /// Has the reactor look at a site soon: a new waiter is there, or its lock was released.
+    static func attend(to site: LockSite) throws(SystemError) {
+        try of(site).attend(to: site)
     }
 
     private init() throws(SystemError) {
@@ -47,26 +58,32 @@ final class LockReactor: Sendable {
         wakeUp = ends
         // Without inotify (too many instances, another platform) the poll alone finds the releases.
         inotify = hf_watch_open()
-        do throws(SystemError) {
-            try startThread { self.run() }
-        } catch {
-            _ = hf_close(wakeUp.read)
-            if wakeUp.write != wakeUp.read { _ = hf_close(wakeUp.write) }
-            if inotify >= 0 { _ = hf_close(inotify) }
-            throw error
-        }
     }
 
-    /// Has the reactor look at a site soon: somebody new waits there, or its lock was released.
-    func attend(to site: LockSite) {
-        inbox.withLock { $0.append(site) }
+    private func attend(to site: LockSite) throws(SystemError) {
+        let failure: SystemError? = inbox.withLock { inbox in
+            inbox.sites.append(site)
+            if inbox.isRunning { return nil }
+            do throws(SystemError) {
+                try worker.begin {
+                    self.run()
+                    return false
+                }
+                inbox.isRunning = true
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
         hf_event_signal(wakeUp.write)
     }
 
+    /// Serves the waiters until there are none.
     private func run() {
         var watches: [ObjectIdentifier: LockWatch] = [:]
         while true {
-            for site in inbox.withLock({ sites in exchange(&sites, with: []) }) {
+            for site in inbox.withLock({ inbox in exchange(&inbox.sites, with: []) }) {
                 let id = ObjectIdentifier(site)
                 let watch = watches[id] ?? LockWatch(site)
                 watches[id] = watch
@@ -83,8 +100,16 @@ final class LockReactor: Sendable {
                     unwatch(watch, stillWatched: watches.values)
                 }
             }
+            if watches.isEmpty, isToEnd() { return }
             hf_wait_readable(wakeUp.read, inotify, nanoseconds(until: watches.values.compactMap(\.wakeTime).min()))
             hf_event_clear(wakeUp.read)
+        }
+    }
+
+    private func isToEnd() -> Bool {
+        inbox.withLock { inbox in
+            inbox.isRunning = !inbox.sites.isEmpty
+            return !inbox.isRunning
         }
     }
 

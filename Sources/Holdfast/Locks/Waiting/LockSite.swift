@@ -75,10 +75,16 @@ extension LockSite {
     /// How many of this process wait.
     package var waitingCount: Int { waiterCount.load(ordering: .acquiring) }
 
-    /// Whether somebody in this process waits, and must be served first.
+    /// How many places of the queue were looked at, for tests of the cost.
+    package var steps: Int { state.withLock { $0.queue.steps } }
+
+    /// Whether a task or thread of this process waits, and must be served first.
     var hasWaiters: Bool { waitingCount > 0 && isOfThisProcess }
 
     var isOfThisProcess: Bool { key.process == getpid() }
+
+    /// The file system.
+    var device: UInt64 { key.directory.device }
 
     func hold(_ holder: HolderID) {
         state.withLock { $0.holders.append(holder) }
@@ -144,7 +150,7 @@ extension LockSite {
 
     /// Tells the reactor that a lock of this process was released, if anybody here waits for it.
     func wakeWaiters() {
-        if hasWaiters { try? LockReactor.current().attend(to: self) }
+        if hasWaiters { try? LockReactor.attend(to: self) }
     }
 }
 

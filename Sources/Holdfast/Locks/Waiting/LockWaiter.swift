@@ -69,7 +69,7 @@ final class LockWaiter: Sendable {
             return settleCancelled()
         }
         do throws(SystemError) {
-            try LockReactor.current().attend(to: file.site)
+            try LockReactor.attend(to: file.site)
         } catch {
             let failure = LockError(error, path: file.path, while: "start the thread that waits for it")
             file.site.remove(ticket)?.settle(failing: failure)

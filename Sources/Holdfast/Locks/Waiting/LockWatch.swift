@@ -45,8 +45,10 @@ final class LockWatch {
     func serve(inotify: Int32) -> Outcome {
         if isDue { retries = 0 }
         isDue = false
-        for waiter in site.expire() {
-            let holder = obstacle ?? waiter.file.holderNow()
+        let expired = site.expire()
+        // Of one file: one look tells for all of them.
+        let holder = expired.first.map { obstacle ?? $0.file.holderNow() }
+        for waiter in expired {
             let path = waiter.file.path
             waiter.settle(failing: LockError(.timedOut, path: path, reason: "the deadline passed", holder: holder))
         }

@@ -82,7 +82,7 @@ final class ReplaceEngine: Sendable {
     /// Waits for the lock that makes this the only writer.
     func lock(_ operation: StateError.Operation, deadline: ContinuousClock.Instant?) throws(StateError) -> HeldLock {
         do throws(LockError) {
-            let lock = try lockFile().lock(.exclusive, deadline: deadline)
+            let lock = try LockTurn.lock(lockFile(), deadline: deadline)
             // Whoever saved last may have died over it, and the lock tells that once.
             if lock.abandoned != nil { sweepAgain() }
             return lock

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Saves that tasks await. One thread of the queue's own makes them, so no thread of the cooperative pool waits for a lock or
-// a flush. What came together is saved together: of values that replace one another at once, only the newest is written,
-// and its flush stands for all of them. Invariants:
-// - saves are made in the order in which they came, and one that has a condition is made by itself;
+// Saves that tasks await. A worker of the file system makes them, so no thread of the cooperative pool waits for a flush, and
+// no thread at all for a lock. What came together is saved together: of values that replace one another at once, only the
+// newest is written, and its flush stands for all of them. Invariants:
+// - saves are made in the order in which they came, one at a time, and one that has a condition is made by itself;
 // - a task is resumed only after the save that wrote its value, or a later one, has returned, or its deadline has come while
 //   others were being saved.
 
@@ -11,7 +11,6 @@ internal import Synchronization
 internal import _HoldfastCShims
 
 /// The awaited saves of one state file.
-@safe
 final class SaveQueue: Sendable {
     private struct Entry: Sendable {
         let payload: [UInt8]
@@ -29,11 +28,12 @@ final class SaveQueue: Sendable {
     private struct State {
         var line = TicketLine()
         var entries: [TicketLine.Ticket: Entry] = [:]
-        var hasThread = false
-        /// Whether the thread is saving.
+        /// Whether a worker has, or soon gets, something of this queue to do.
+        var isBegun = false
+        /// Whether the worker is saving, or a save waits for its lock.
         var isSaving = false
         var lastTicket: TicketLine.Ticket = 0
-        /// Of which process the thread is: a forked child has none.
+        /// Of which process the worker is: a forked child has none.
         var process: Int32 = 0
 
         /// The first of the line, which are saved together.
@@ -52,20 +52,8 @@ final class SaveQueue: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Counts what was appended, so that the thread can sleep until that changes.
-    private nonisolated(unsafe) let appended: UnsafeMutablePointer<Atomic<UInt32>>
-    /// How long the thread waits for more before it ends: to start one takes as long as a flush may.
-    private static let patience: Int64 = 100_000_000
-
-    init() {
-        unsafe appended = .allocate(capacity: 1)
-        unsafe appended.initialize(to: Atomic(0))
-    }
-
-    deinit {
-        unsafe appended.deinitialize(count: 1)
-        unsafe appended.deallocate()
-    }
+    /// How long after its deadline the next save is given up that no thread has begun: until then it is tried once.
+    private static let grace = Duration.seconds(10)
 
     /// Saves the payload, or one that came later.
     func save(_ payload: [UInt8], _ request: SaveRequest, _ engine: StateEngine) async -> Result<
@@ -85,90 +73,111 @@ final class SaveQueue: Sendable {
                     repeat {
                         try await Task.sleep(for: .nanoseconds(nanoseconds(until: deadline)))
                     } while deadline > .now
-                    expire(ticket, engine)
+                    expire(ticket, engine, evenIfNext: false)
+                    try await Task.sleep(for: Self.grace)
+                    expire(ticket, engine, evenIfNext: true)
                 }
             }
         }
     }
 
     private func append(_ ticket: TicketLine.Ticket, _ entry: Entry, _ engine: StateEngine) {
-        let needsThread = state.withLock { state in
+        let isToBegin = state.withLock { state in
             if state.process != getpid() {
                 // What a parent's tasks awaited is the parent's business.
                 state = State(lastTicket: state.lastTicket, process: getpid())
             }
             state.line.append(ticket)
             state.entries[ticket] = entry
-            defer { state.hasThread = true }
-            return !state.hasThread
+            defer { state.isBegun = true }
+            return !state.isBegun
         }
-        unsafe appended.pointee.wrappingAdd(1, ordering: .releasing)
-        unsafe hf_word_wake(address)
-        if needsThread { beginThread(engine) }
+        if isToBegin { begin(engine) { self.saveNext(engine) } }
     }
 
     /// Gives up a save that waits for others to be made; one whose turn it is has its deadline itself.
-    private func expire(_ ticket: TicketLine.Ticket, _ engine: StateEngine) {
+    private func expire(_ ticket: TicketLine.Ticket, _ engine: StateEngine, evenIfNext: Bool) {
         let expired = state.withLock { state -> Entry? in
-            state.isSaving || !state.turn.contains(ticket) ? state.remove(ticket) : nil
+            evenIfNext || state.isSaving || !state.turn.contains(ticket) ? state.remove(ticket) : nil
         }
         expired?.continuation.resume(returning: .failure(StateError(.timedOut, .saving, path: engine.path)))
     }
 
-    private var address: UnsafePointer<UInt32> {
-        unsafe UnsafeRawPointer(appended).assumingMemoryBound(to: UInt32.self)
-    }
-
-    private func beginThread(_ engine: StateEngine) {
+    /// Has the worker do something for this queue; else no save of it can be made.
+    private func begin(_ engine: StateEngine, _ work: @escaping Worker.Work) {
         do throws(SystemError) {
-            try startThread { self.run(engine) }
+            try Worker.of(engine.files.directory).begin(work)
         } catch {
             let entries = state.withLock { state in
-                state.hasThread = false
+                (state.isBegun, state.isSaving) = (false, false)
                 return state.line.prefix { _ in true }.compactMap { state.remove($0) }
             }
-            for entry in entries {
-                entry.continuation.resume(
-                    returning: .failure(StateError(.notSaved, .saving, path: engine.path, cause: error))
-                )
-            }
+            refuse(entries, engine, error)
         }
     }
 
-    private func run(_ engine: StateEngine) {
-        var isPatient = true
-        while true {
-            let count = unsafe appended.pointee.load(ordering: .acquiring)
-            let entries = state.withLock { state in
-                if state.line.isEmpty, !isPatient { state.hasThread = false }
-                state.isSaving = !state.line.isEmpty
-                // The others stay where their deadlines find them.
-                return state.turn.compactMap { state.remove($0) }
-            }
-            if entries.isEmpty {
-                if !isPatient { return }
-                isPatient = unsafe hf_word_wait(address, count, Self.patience)
-                continue
-            }
-            isPatient = true
-            save(entries, engine)
+    private func refuse(_ entries: [Entry], _ engine: StateEngine, _ error: SystemError) {
+        for entry in entries {
+            let failure = StateError(.notSaved, .saving, path: engine.path, cause: error)
+            entry.continuation.resume(returning: .failure(failure))
         }
     }
 
-    /// Saves what one save stands for.
-    private func save(_ entries: [Entry], _ engine: StateEngine) {
-        let last = entries[entries.count - 1]
-        let result = save(last, engine)
-        // What is wrong may be the newest value, as its size.
-        let isForAll = entries.count == 1 || !result.isRefusal
-        for entry in entries.dropLast() {
-            entry.continuation.resume(returning: isForAll ? result : save(entry, engine))
+    /// Makes the next save, on a thread of the worker.
+    ///
+    /// - Returns: Whether there is another one to be made.
+    private func saveNext(_ engine: StateEngine) -> Bool {
+        let entries = state.withLock { state in
+            state.isSaving = true
+            // The others stay where their deadlines find them.
+            return state.turn.compactMap { state.remove($0) }
         }
-        last.continuation.resume(returning: result)
+        return save(entries[...], areOne: true, engine, LockTurn())
     }
 
-    private func save(_ entry: Entry, _ engine: StateEngine) -> Result<StateCommit, StateError> {
-        Result { () throws(StateError) in try engine.save(entry.payload, entry.request) }
+    /// Saves what came together: by one save if they are one, else each by itself.
+    ///
+    /// - Returns: Whether there is another save to be made; also false if the lock has to be waited for.
+    private func save(_ entries: ArraySlice<Entry>, areOne: Bool, _ engine: StateEngine, _ turn: LockTurn) -> Bool {
+        var (entries, areOne) = (entries, areOne)
+        while let entry = areOne ? entries.last : entries.first {
+            let result = turn.attempt {
+                Result { () throws(StateError) in try engine.save(entry.payload, entry.request) }
+            }
+            guard let result else {
+                wait(entries, areOne: areOne, engine, turn)
+                return false
+            }
+            // What is wrong may be the newest value, as its size.
+            if areOne, entries.count == 1 || !result.isRefusal {
+                for entry in entries { entry.continuation.resume(returning: result) }
+                break
+            }
+            _ = areOne ? entries.removeLast() : entries.removeFirst()
+            entry.continuation.resume(returning: result)
+            areOne = false
+        }
+        return state.withLock { state in
+            state.isSaving = false
+            state.isBegun = !state.line.isEmpty
+            return state.isBegun
+        }
+    }
+
+    /// Waits for the lock without a thread, and then saves.
+    private func wait(_ entries: ArraySlice<Entry>, areOne: Bool, _ engine: StateEngine, _ turn: LockTurn) {
+        Task.detached {
+            await turn.wait()
+            do throws(SystemError) {
+                try Worker.of(engine.files.directory).begin {
+                    if self.save(entries, areOne: areOne, engine, turn) { self.begin(engine) { self.saveNext(engine) } }
+                    return false
+                }
+            } catch {
+                self.refuse(Array(entries), engine, error)
+                self.begin(engine) { self.saveNext(engine) }
+            }
+        }
     }
 }
 

@@ -129,11 +129,11 @@ final class TwoSlotSidecar: Sendable {
             let holder = HolderID.current
             try site.checkNotHeld(by: holder, path: mutex.arena.path)
             try checkPlace()
-            let lock = try mutex.lock(deadline: deadline)
+            let lock = try LockTurn.lock(mutex, deadline: deadline)
             site.hold(holder)
             return Lock(lock, self, holder)
         case .simulated(let file, let arena):
-            return Lock(try file.lock(.exclusive, deadline: deadline), self, arena.held)
+            return Lock(try LockTurn.lock(file, deadline: deadline), self, arena.held)
         }
     }
 
