@@ -45,11 +45,11 @@ public struct LoadReport: Sendable {
 }
 
 extension LoadReport {
-    init(_ loaded: LoadedState, migratedFrom: UInt32? = nil) {
+    init(_ loaded: LoadedState, rejected: StateError?, migratedFrom: UInt32? = nil) {
         let header = loaded.state.header
         self.init(
             copy: loaded.copy,
-            rejected: loaded.rejected,
+            rejected: rejected,
             strategy: loaded.strategy,
             store: header.store,
             generation: header.generation,

@@ -49,7 +49,9 @@ extension StateFile {
     func decoded(_ loaded: LoadedState) throws(StateError) -> (value: Value, report: LoadReport) {
         let header = loaded.state.header
         let value = try decode(loaded.state.payload, schema: header.schema, .loading)
-        return (value, LoadReport(loaded, migratedFrom: header.schema == schema ? nil : header.schema))
+        let rejected = loaded.rejected.map { engine.place.error($0, .loading) }
+        let migratedFrom = header.schema == schema ? nil : header.schema
+        return (value, LoadReport(loaded, rejected: rejected, migratedFrom: migratedFrom))
     }
 
     /// Reads and verifies the file without decoding its payload.
@@ -63,7 +65,8 @@ extension StateFile {
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
     ///   ``StateError/Code/refused``, ``StateError/Code/notRead`` or ``StateError/Code/compromised``.
     public func verify() throws(StateError) -> LoadReport {
-        LoadReport(try engine.load(.verifying, orPrevious: false, durable: false))
+        let loaded = try engine.load(.verifying, orPrevious: false, durable: false)
+        return LoadReport(loaded, rejected: loaded.rejected.map { engine.place.error($0, .verifying) })
     }
 
     /// The value of a verified payload.

@@ -43,9 +43,7 @@ extension StateFile {
     ) throws(StateError) -> StateCommit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
-        let payload = try encode(value)
-        try engine.files.checkLength(payload, request)
-        return try engine.save(payload, request)
+        return try engine.save(encode(value), request)
     }
 
     /// Replaces the state by a value; this task is suspended meanwhile.
@@ -76,9 +74,7 @@ extension StateFile {
     ) async throws(StateError) -> StateCommit {
         var request = request(fence, durability, deadline)
         request.ifGeneration = expected
-        let payload = try encode(value)
-        try engine.files.checkLength(payload, request)
-        return try await engine.queue.save(payload, request, engine).get()
+        return try await engine.queue.save(encode(value), request, engine).get()
     }
 
     /// Changes the state with no other writer in between.
@@ -106,17 +102,23 @@ extension StateFile {
         deadline: ContinuousClock.Instant? = nil,
         _ body: (inout Value) throws -> Void
     ) throws -> StateCommit {
-        try engine.save(request(fence, durability, deadline), wantsPayload: true) { stored in
+        let request = request(fence, durability, deadline)
+        do {
+            let turn = try engine.begin(request, reading: true)
+            let current = turn.current
             var value: Value
-            if let stored {
-                value = try decode(stored.bytes, schema: stored.schema, .saving)
+            if let header = current.header {
+                value = try decode(current.payload, schema: header.schema, .saving)
             } else if let initial = initial() {
                 value = initial
             } else {
-                throw StateError(.notFound, .saving, path: engine.path)
+                throw StateFailure.notFound()
             }
             try body(&value)
-            return try encode(value)
+            let payload = try encode(value)
+            return try engine.commit(turn, payload, request)
+        } catch let failure as StateFailure {
+            throw engine.place.error(failure, .saving)
         }
     }
 
@@ -183,10 +185,16 @@ extension StateFile {
     }
 
     private func encode(_ value: Value) throws(StateError) -> [UInt8] {
+        let payload: [UInt8]
         do {
-            return try codec.encode(value)
+            payload = try codec.encode(value)
         } catch {
             throw StateError(.encodingFailed, .saving, path: engine.path, underlying: error)
         }
+        let limit = engine.options.maximumLength
+        if payload.count > limit {
+            throw engine.place.error(.tooLarge(UInt64(payload.count), limit: limit), .saving)
+        }
+        return payload
     }
 }

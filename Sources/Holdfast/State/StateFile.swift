@@ -48,12 +48,12 @@ public struct StateFile<Value>: Sendable {
         migrations: [StateMigration] = [],
         options: StateOptions = StateOptions()
     ) throws(StateError) {
-        do throws(CompanionNames.Refusal) {
+        do throws(StateFailure) {
             engine = StateEngine(try CompanionNames(of: name), in: directory, options: options)
         } catch {
-            throw StateError(.refused, .opening, path: directory.path(of: name), detail: error.reason)
+            throw StateError(error, .opening, path: directory.path(of: name))
         }
-        if let refusal = engine.files.companions.refusal {
+        if let refusal = engine.place.creation.refusal {
             throw StateError(.refused, .opening, path: directory.path(of: name), detail: refusal)
         }
         do throws(MigrationFault) {

@@ -54,7 +54,7 @@ public struct StateReader<Value>: ~Copyable {
 
     @usableFromInline
     mutating func readAgain() throws(StateError) -> Value {
-        if let value, let last, last.report.strategy == .replace, file.engine.files.isStill(last.frame) { return value }
+        if let value, let last, last.report.strategy == .replace, file.engine.plain.isStill(last.frame) { return value }
         word = 0
         let loaded = try file.engine.load(.loading, orPrevious: false, durable: false)
         let (value, report) = try file.decoded(loaded)

@@ -56,7 +56,7 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
             let word = file.engine.slots.sureWord?.word ?? 0
             if let seen {
                 if word != 0, seen.word == word { return nil }
-                if word == 0, file.engine.files.isStill(seen.frame) { return nil }
+                if word == 0, file.engine.plain.isStill(seen.frame) { return nil }
             }
             let loaded: LoadedState
             do throws(StateError) {

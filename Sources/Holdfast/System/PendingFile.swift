@@ -12,17 +12,17 @@ internal import _HoldfastCShims
 ///     try pending.file.writeAll(bytes)
 ///     try pending.file.sync(.full)
 ///     try pending.install(as: name)
-struct PendingFile: ~Copyable {
+package struct PendingFile: ~Copyable {
     private let directory: OpenDirectory
     /// The open file.
-    private(set) var file: Descriptor
+    package private(set) var file: Descriptor
     /// The name that goes when this value ends; nil if the file has none.
     private var temporary: FileName?
 
     /// Makes an empty file under a name of its own.
     ///
     /// The corresponding C function is `openat`, with `O_CREAT|O_EXCL`.
-    init(_ temporary: FileName, in directory: OpenDirectory, permissions: UInt32 = 0o600) throws(SystemError) {
+    package init(_ temporary: FileName, in directory: OpenDirectory, permissions: UInt32 = 0o600) throws(SystemError) {
         file = try directory.open(temporary, .createNew(permissions: permissions))
         self.directory = directory
         self.temporary = temporary
@@ -31,7 +31,7 @@ struct PendingFile: ~Copyable {
     /// Makes an empty file without a name.
     ///
     /// The corresponding C function is `openat`, with `O_TMPFILE`.
-    init(unnamedIn directory: OpenDirectory, permissions: UInt32) throws(SystemError) {
+    package init(unnamedIn directory: OpenDirectory, permissions: UInt32) throws(SystemError) {
         file = try directory.openUnnamed(permissions: permissions)
         self.directory = directory
     }
@@ -41,14 +41,14 @@ struct PendingFile: ~Copyable {
     }
 
     /// Closes the file before it gets its name, and reports what close(2) says.
-    mutating func close() throws(SystemError) {
+    package mutating func close() throws(SystemError) {
         try directory.fileSystem.close(file.disown())
     }
 
     /// Gives the file this name in place of the file that has it.
     ///
     /// The corresponding C function is `renameat`.
-    consuming func install(as name: FileName) throws(SystemError) {
+    package consuming func install(as name: FileName) throws(SystemError) {
         guard let temporary else { preconditionFailure("a file without a name cannot be renamed") }
         try directory.rename(temporary, to: name, replacing: true)
         self.temporary = nil
@@ -59,7 +59,7 @@ struct PendingFile: ~Copyable {
     /// The corresponding C function is `linkat`.
     ///
     /// - Returns: The open file; nil if the name is taken, or if another process took the temporary name for a leftover.
-    consuming func link(to name: FileName) throws(SystemError) -> Descriptor? {
+    package consuming func link(to name: FileName) throws(SystemError) -> Descriptor? {
         do throws(SystemError) {
             if let temporary {
                 try directory.link(temporary, to: name)

@@ -13,16 +13,16 @@ struct CompanionNames: Hashable, Sendable {
     let arena: FileName
     let previous: FileName
 
-    /// Nil with a reason if the name cannot be a state's.
-    init(of state: FileName) throws(Refusal) {
+    /// Refuses a name that cannot be a state's.
+    init(of state: FileName) throws(StateFailure) {
         if Self.isTakenForCompanion(state) {
-            throw Refusal(reason: "a name like that belongs to the lock or a temporary file of another state")
+            throw .refused("a name like that belongs to the lock or a temporary file of another state")
         }
         guard let lock = state.companion("lock"), let arena = state.companion("arena"),
             let previous = state.companion("previous"),
             state.uniqueCompanion(Self.temporarySuffix) != nil
         else {
-            throw Refusal(reason: "the name is too long: the names of its companion files would exceed 255 bytes")
+            throw .refused("the name is too long: the names of its companion files would exceed 255 bytes")
         }
         self.state = state
         self.lock = lock
@@ -30,11 +30,7 @@ struct CompanionNames: Hashable, Sendable {
         self.previous = previous
     }
 
-    struct Refusal: Error {
-        let reason: String
-    }
-
-    /// A name that nobody else uses, for a file that a rename is about to give its real one.
+    /// A name that no other writer uses, for a file that is about to get its real one.
     func temporary() -> FileName {
         guard let name = state.uniqueCompanion(Self.temporarySuffix) else {
             preconditionFailure("init has made one of the same length")
@@ -42,7 +38,7 @@ struct CompanionNames: Hashable, Sendable {
         return name
     }
 
-    /// Whether it is a temporary file of this state, left behind if nobody holds the lock.
+    /// Whether it is a temporary file of this state, left behind if no writer holds the lock.
     func isTemporary(_ name: String) -> Bool {
         state.isUniqueCompanion(name, suffix: Self.temporarySuffix)
     }

@@ -30,21 +30,12 @@ enum Frame {
     static let separators = [10, 27, 48, 59, 80, 101] as InlineArray<6, Int>
 }
 
-/// What the header of a frame says about its payload, without the checksum.
-struct FrameHeader: Hashable, Sendable {
-    var store: StoreID
-    var generation: Generation
-    var schema: UInt32
-    /// 0 if no fencing token was ever given.
-    var token: UInt64
-    /// The bytes of the payload.
-    var length: UInt64
-}
+/// A frame whose checksum is right.
+struct StoredState: Sendable {
+    var frame: SealedHeader
+    var payload: [UInt8]
 
-/// A header with the checksum that it carries; equal only if the 128 bytes are.
-struct SealedHeader: Hashable, Sendable {
-    var header: FrameHeader
-    var checksum: UInt64
+    var header: FrameHeader { frame.header }
 }
 
 extension Frame {

@@ -89,7 +89,7 @@ extension SlotFileHeader {
     }
 
     /// Reads the first page of a file of this length, strictly.
-    init(parsing page: borrowing SlotFile.Page, fileLength: Int64) throws(FrameProblem) {
+    init(parsing page: borrowing SlotFile.Page, fileLength: Int64) throws(StateFailure) {
         var line = Frame.Header(repeating: 0)
         for index in line.indices { line[index] = page[index] }
         let version = try line.formatNumber()

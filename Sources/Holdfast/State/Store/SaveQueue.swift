@@ -106,7 +106,7 @@ final class SaveQueue: Sendable {
     /// Has the worker do something for this queue; else no save of it can be made.
     private func begin(_ engine: StateEngine, _ work: @escaping Worker.Work) {
         do throws(SystemError) {
-            try Worker.of(engine.files.directory).begin(work)
+            try Worker.of(engine.place.directory).begin(work)
         } catch {
             let entries = state.withLock { state in
                 (state.isBegun, state.isSaving) = (false, false)
@@ -169,7 +169,7 @@ final class SaveQueue: Sendable {
         Task.detached {
             await turn.wait()
             do throws(SystemError) {
-                try Worker.of(engine.files.directory).begin {
+                try Worker.of(engine.place.directory).begin {
                     if self.save(entries, areOne: areOne, engine, turn) { self.begin(engine) { self.saveNext(engine) } }
                     return false
                 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The 64 bits beside a two-slot file that tell every process which state counts. A reader acts on no later generation than
-// the one that stands here, so nobody sees bytes whose flush has not returned.
+// the one that stands here, so no reader sees bytes whose flush has not returned.
 
 /// What the last writer of a two-slot file published.
 struct PublishedState: Hashable, Sendable {
@@ -16,7 +16,7 @@ struct PublishedState: Hashable, Sendable {
     /// Why a flush of the file's name might succeed and do nothing.
     enum NameDoubt: UInt64, Sendable {
         case none
-        /// Whoever flushed it died meanwhile, perhaps after that had failed.
+        /// The process that flushed it died; the flush may have failed first.
         case flusherDied
         /// A flush of it, or one of the file for what others wrote, has failed.
         case flushFailed

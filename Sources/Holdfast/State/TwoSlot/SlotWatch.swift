@@ -9,7 +9,7 @@ internal import _HoldfastCShims
 
 enum SlotWatch {
     private struct State {
-        var engines: [ObjectIdentifier: WeakReference<SlotEngine>] = [:]
+        var engines: [ObjectIdentifier: WeakReference<TwoSlotFile>] = [:]
         var isRunning = false
     }
 
@@ -18,7 +18,7 @@ enum SlotWatch {
     private static let longestPause: Int64 = 600_000_000
 
     /// Has the thread look after the file of this engine for as long as it is open.
-    static func watch(_ engine: SlotEngine) {
+    static func watch(_ engine: TwoSlotFile) {
         // In a forked child two threads must not meet in a Mutex.
         if hf_is_forked() { return }
         let mustStart = state.withLock { state in

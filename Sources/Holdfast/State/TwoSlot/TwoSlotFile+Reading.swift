@@ -13,126 +13,85 @@ enum SlotContent: Sendable {
     /// A save whose flush failed, with its generation.
     case unflushed(Generation)
     /// What may be a state, with its generation, and a payload beyond the limit.
-    case tooLarge(Generation, StateError)
+    case tooLarge(Generation, StateFailure)
     /// Something else that is no state: half of a save, or damage.
-    case damaged(StateError)
+    case damaged(StateFailure)
 
     var state: StoredState? {
         if case .state(let state) = self { state } else { nil }
     }
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// What the first page says; nil if it is not a two-slot file's.
     func header(
         of opened: borrowing OpenedState,
-        _ operation: StateError.Operation
-    ) throws(StateError) -> SlotFileHeader? {
+
+    ) throws(StateFailure) -> SlotFileHeader? {
         var page = SlotFile.Page(repeating: 0)
         let count: Int
         do throws(SystemError) {
             var bytes = page.mutableSpan
             count = try opened.file.readAll(into: &bytes)
         } catch {
-            throw StateError(operation.failure, operation, path: path, cause: error)
+            throw .system(error)
         }
         var line = Frame.Header(repeating: 0)
         for index in line.indices { line[index] = page[index] }
         guard let version = try? line.formatNumber(), version == SlotFile.formatVersion else { return nil }
-        let header: SlotFileHeader
-        do throws(FrameProblem) {
-            if count < SlotFile.page { throw .corrupt(.tooShort(UInt64(opened.status.size), header: SlotFile.page)) }
-            header = try SlotFileHeader(parsing: page, fileLength: opened.status.size)
-        } catch {
-            throw stateError(error, operation)
-        }
+        let size = opened.status.size
+        if count < SlotFile.page { throw .corrupt(.tooShort(UInt64(size), header: SlotFile.page)) }
+        let header = try SlotFileHeader(parsing: page, fileLength: size)
         if let expected = options.expectedStore, expected != header.store {
-            throw StateError(
-                .wrongStore,
-                operation,
-                path: path,
-                expected: expected.value,
-                found: header.store.value
-            )
+            throw .wrongStore(header.store, expected: expected)
         }
         return header
     }
-
-    private func stateError(_ problem: FrameProblem, _ operation: StateError.Operation) -> StateError {
-        switch problem {
-        case .corrupt(let corruption): StateError(.corrupt, operation, path: path, corruption: corruption)
-        case .newerFormat(let version): StateError(.newerFormat, operation, path: path, found: version)
-        }
-    }
 }
 
-extension SlotEngine {
-    /// What is wrong with a slot, without where.
-    private enum SlotProblem: Error {
-        case system(SystemError)
-        case corrupt(StateCorruption)
-        case tooLarge(FrameHeader)
-    }
-
+extension TwoSlotFile {
     /// Reads and verifies one slot.
     ///
     /// A device that cannot read it is damage of that slot alone; any other failure is thrown.
     func read(
         _ slot: Int,
         of file: OpenSlots,
-        _ operation: StateError.Operation
-    ) throws(StateError) -> SlotContent {
-        do throws(SlotProblem) {
+
+    ) throws(StateFailure) -> SlotContent {
+        do throws(StateFailure) {
             return try content(of: slot, file)
         } catch {
             switch error {
-            case .corrupt(let corruption): return .damaged(corrupt(corruption.inSlot(slot), operation))
-            case .system(let cause):
-                let failure = StateError(operation.failure, operation, path: path, cause: cause)
-                if cause.code == EIO { return .damaged(failure) }
-                throw failure
-            case .tooLarge(let header):
-                let error = StateError(
-                    .tooLarge,
-                    operation,
-                    path: path,
-                    expected: UInt64(options.maximumLength),
-                    found: header.length
-                )
-                return .tooLarge(header.generation, error)
+            case .corrupt(let corruption, _): return .damaged(.corrupt(corruption.inSlot(slot)))
+            case .system(let cause) where cause.code == EIO: return .damaged(error)
+            // Of a later format there can be no slot in a file of this one.
+            case .newerFormat: return .damaged(.corrupt(StateCorruption.magic.inSlot(slot)))
+            default: throw error
             }
         }
     }
 
-    func corrupt(_ corruption: StateCorruption, _ operation: StateError.Operation) -> StateError {
-        StateError(.corrupt, operation, path: path, corruption: corruption)
-    }
-
-    private func content(of slot: Int, _ file: OpenSlots) throws(SlotProblem) -> SlotContent {
-        guard let bytes = try headerBytes(of: slot, file) else { throw .corrupt(.slot("the file ends")) }
+    private func content(of slot: Int, _ file: OpenSlots) throws(StateFailure) -> SlotContent {
+        let header: Frame.Header?
+        do throws(SystemError) {
+            header = try file.file.frameHeader(at: file.header.offset(of: slot))
+        } catch {
+            throw .system(error)
+        }
+        guard let bytes = header else { throw .corrupt(.slot("the file ends")) }
         if bytes.isEmptySlot { return .empty }
         if let generation = bytes.markedGeneration { return .unflushed(generation) }
-        let frame: SealedHeader
-        do throws(FrameProblem) {
-            frame = try SealedHeader(parsing: bytes)
-        } catch {
-            // Of a later format there can be no slot in a file of this one.
-            guard case .corrupt(let corruption) = error else { throw .corrupt(.magic) }
-            throw .corrupt(corruption)
-        }
+        let frame = try SealedHeader(parsing: bytes)
         let length = frame.header.length
         if length > file.header.capacity {
             let what = "a header says \(length) bytes of payload, and there is room for \(file.header.capacity)"
             throw .corrupt(.slot(what, expected: file.header.capacity, found: length))
         }
-        if length > UInt64(options.maximumLength) { throw .tooLarge(frame.header) }
-        let payload = try payload(of: Int(length), slot, file)
-        do throws(FrameProblem) {
-            _ = try Frame.verify(bytes, payload)
-        } catch {
-            guard case .corrupt(let corruption) = error else { throw .corrupt(.magic) }
-            throw .corrupt(corruption)
+        if length > UInt64(options.maximumLength) {
+            return .tooLarge(frame.header.generation, .tooLarge(length, limit: options.maximumLength))
         }
+        let payload = try payload(of: Int(length), slot, file)
+        try frame.verify(bytes, payload)
         try checkPlace(frame.header, slot, file.header)
         return .state(StoredState(frame: frame, payload: payload))
     }
@@ -142,7 +101,7 @@ extension SlotEngine {
         _ header: FrameHeader,
         _ slot: Int,
         _ file: SlotFileHeader
-    ) throws(SlotProblem) {
+    ) throws(StateFailure) {
         if header.store != file.store {
             let what = "there is a state of store \(header.store), and the file is that of \(file.store)"
             throw .corrupt(.slot(what, expected: file.store.value, found: header.store.value))
@@ -153,19 +112,7 @@ extension SlotEngine {
         }
     }
 
-    /// Nil if the file ends before.
-    private func headerBytes(of slot: Int, _ file: OpenSlots) throws(SlotProblem) -> Frame.Header? {
-        var header = Frame.Header(repeating: 0)
-        do throws(SystemError) {
-            var bytes = header.mutableSpan
-            let count = try file.file.readAll(into: &bytes, at: file.header.offset(of: slot))
-            return count == Frame.headerLength ? header : nil
-        } catch {
-            throw .system(error)
-        }
-    }
-
-    private func payload(of length: Int, _ slot: Int, _ file: OpenSlots) throws(SlotProblem) -> [UInt8] {
+    private func payload(of length: Int, _ slot: Int, _ file: OpenSlots) throws(StateFailure) -> [UInt8] {
         let start = file.header.offset(of: slot) + Int64(Frame.headerLength)
         var failure: SystemError?
         let payload = unsafe [UInt8](unsafeUninitializedCapacity: length) { buffer, initialized in
@@ -211,7 +158,7 @@ struct SlotSurvey: Sendable {
     }
 
     /// Why a slot that must hold a state does not.
-    func problem(_ operation: StateError.Operation, path: String) -> StateError? {
+    var problem: StateFailure? {
         for content in contents {
             if case .damaged(let error) = content { return error }
         }
@@ -221,17 +168,17 @@ struct SlotSurvey: Sendable {
         else { return nil }
         let what =
             "slot \(1 - newest.header.generation.slot) is empty, and generation \(newest.header.generation) is not the first"
-        return StateError(.corrupt, operation, path: path, corruption: .slot(what))
+        return .corrupt(.slot(what))
     }
 
     /// The state beyond the limit that is newer than any sound one.
-    var tooLarge: StateError? {
+    var tooLarge: StateFailure? {
         for case .tooLarge(let generation, let error) in contents
         where newest.map({ $0.header.generation < generation }) ?? true { return error }
         return nil
     }
 
-    /// How many later saves than the newest sound state there may have been whose generation was told to somebody.
+    /// How many failed saves after the newest sound state may have reported their generation.
     var failures: UInt64 {
         contents.reduce(0) { count, content in
             switch content {
@@ -267,10 +214,10 @@ struct SlotSurvey: Sendable {
     }
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// Looks at both slots.
-    func survey(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> SlotSurvey {
-        let contents = [try read(0, of: file, operation), try read(1, of: file, operation)]
+    func survey(_ file: OpenSlots) throws(StateFailure) -> SlotSurvey {
+        let contents = [try read(0, of: file), try read(1, of: file)]
         let survey = SlotSurvey(file: file.header, contents: contents)
         if let error = survey.tooLarge { throw error }
         return survey
@@ -279,7 +226,7 @@ extension SlotEngine {
     /// The error of a file without any sound state.
     ///
     /// Both slots were looked at: it is never absent.
-    func nothingSound(_ survey: SlotSurvey, _ operation: StateError.Operation) -> StateError {
-        survey.problem(operation, path: path) ?? corrupt(.slot("neither slot holds a state"), operation)
+    func nothingSound(_ survey: SlotSurvey) -> StateFailure {
+        survey.problem ?? .corrupt(.slot("neither slot holds a state"))
     }
 }

@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A state in a two-slot file, on bytes: which file is open, who may write, and what this process knows. Reading slots is in
-// +Reading, loading in +Load, recovering what a dead writer left in +Recovery, saving in +Save, making files in +Making.
+// +Reading, loading in +Load, recovering what a dead writer left in +Recovery, saving in +Save, making new files in +NewFile.
 // Invariants:
-// - while the name leads to a two-slot file, whoever writes to it or replaces it holds the sidecar's lock;
-// - whoever makes the name lead to a two-slot file first, or to another kind, holds `.NAME.lock` and then that one;
+// - while the name leads to a two-slot file, a process that writes to it or replaces it holds the sidecar's lock;
+// - a process that makes the name lead to a two-slot file first, or to another kind, holds `.NAME.lock` and then that one;
 // - readers return no generation after the published one.
 
 internal import Synchronization
 internal import _HoldfastCShims
 
 /// One state file, written in place.
-final class SlotEngine: Sendable {
-    /// The ordinary file of the same name: how a file is opened, and how one takes another's place.
-    let files: ReplaceEngine
+final class TwoSlotFile: Sendable {
+    let place: StatePlace
     let memory = Mutex(Memory())
 
-    var names: CompanionNames { files.names }
-    var options: StateOptions { files.options }
-    var path: String { files.path }
+    var names: CompanionNames { place.names }
+    var options: StateOptions { place.options }
 
-    /// After so many failed flushes in a row nothing is written any more.
+    /// After this many failed flushes in a row nothing is written any more.
     private static let mostFailures = 3
 
     struct Memory {
@@ -30,15 +28,15 @@ final class SlotEngine: Sendable {
         /// Which directory it was at the first look.
         var directory: FileIdentity?
         /// What was flushed after it was read or saved here: to flush it once more would be of no use.
-        var settled: SealedHeader?
-        var hasRetracted = false
+        var flushed: SealedHeader?
+        var hasVoided = false
         var known: KnownState?
         var failures = 0
         var latched: SystemError?
     }
 
-    init(_ files: ReplaceEngine) {
-        self.files = files
+    init(at place: StatePlace) {
+        self.place = place
     }
 
     /// Whether the last look found a two-slot file.
@@ -51,26 +49,26 @@ struct KnownState: Sendable {
     var header: FrameHeader
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// The two-slot file of the name, opened now or earlier; nil if there is none or it is of another kind.
-    func file(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
+    func file() throws(StateFailure) -> OpenSlots? {
         if let file = memory.withLock({ $0.file }) {
-            if file.isOfThisProcess, try isInPlace(file, operation) { return file }
+            if file.isOfThisProcess, try isInPlace(file) { return file }
             forget()
         }
         var writingError: SystemError?
         var opened: OpenedState?
-        do throws(StateError) {
-            opened = try files.open(names.state, operation, .readWrite)
+        do throws(StateFailure) {
+            opened = try place.open(names.state, .readWrite)
         } catch {
-            guard let cause = error.cause, cause.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) else { throw error }
+            guard case .system(let cause) = error, cause.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) else { throw error }
             writingError = cause
-            opened = try files.open(names.state, operation)
+            opened = try place.open(names.state)
         }
-        guard let opened = opened.take(), let header = try header(of: opened, operation) else { return nil }
+        guard let opened = opened.take(), let header = try header(of: opened) else { return nil }
         let file = opened.slots(header, writingError)
         // One that was opened for reading alone may stay that of a lower layer of overlayfs: it is opened again each time.
-        let isReal = files.directory.fileSystem is KernelFileSystem
+        let isReal = place.directory.fileSystem is KernelFileSystem
         if writingError != nil, isReal, hf_is_overlay(file.file.rawValue) == 1 { return file }
         memory.withLock { memory in
             memory.file = file
@@ -82,22 +80,22 @@ extension SlotEngine {
     /// The file that was open at the last look, or else the one that is found now.
     ///
     /// The caller has to look again whether it is in place, under the lock.
-    func lastFile(_ operation: StateError.Operation) throws(StateError) -> OpenSlots? {
+    func lastFile() throws(StateFailure) -> OpenSlots? {
         if let file = memory.withLock({ $0.file }), file.isOfThisProcess { return file }
-        return try file(operation)
+        return try file()
     }
 
     /// Whether the name leads to this file, and its descriptor still does.
-    func isInPlace(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> Bool {
+    func isInPlace(_ file: OpenSlots) throws(StateFailure) -> Bool {
         if !file.isSound {
             abandon(file)
             return false
         }
         do throws(SystemError) {
             // Not its times: to have asked for those makes the kernel write them with the next save (multigrain timestamps).
-            return try files.directory.identity(of: names.state) == file.identity
+            return try place.directory.identity(of: names.state) == file.identity
         } catch {
-            throw StateError(operation.failure, operation, path: path, cause: error)
+            throw .system(error)
         }
     }
 
@@ -122,7 +120,7 @@ extension SlotEngine {
             }
             return (memory.file, memory.word)
         }
-        // Those who look at memory alone look again.
+        // Readers that look at memory alone look again.
         word?.end()
         // The locks of a forked child are its parent's.
         if let file, file.isOfThisProcess { file.leave() }
@@ -131,12 +129,12 @@ extension SlotEngine {
     /// What is beside the file, opened when it is first needed.
     func sidecar(patience: Duration = ArenaFile.longestPatience) throws(LockError) -> TwoSlotSidecar {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
-        let sidecar = try TwoSlotSidecar.of(names, in: files.directory, files.companions, patience: patience)
+        let sidecar = try TwoSlotSidecar.of(names, in: place.directory, place.companions, patience: patience)
         memory.withLock { $0.sidecar = sidecar }
         return sidecar
     }
 
-    /// Its file was deleted, and whoever comes next makes another one.
+    /// Its file was deleted, and the next user makes another one.
     func retire(_ sidecar: TwoSlotSidecar) {
         sidecar.retire()
         memory.withLock { memory in
@@ -150,15 +148,15 @@ extension SlotEngine {
     /// - Returns: Nil if there is none.
     func presentSidecar(patience: Duration = ArenaFile.longestPatience) throws(LockError) -> TwoSlotSidecar? {
         if let sidecar = memory.withLock({ $0.sidecar }), sidecar.isUsable { return sidecar }
-        guard let found = try? files.directory.status(of: names.arena), found.kind == .regular else { return nil }
+        guard let found = try? place.directory.status(of: names.arena), found.kind == .regular else { return nil }
         return try sidecar(patience: patience)
     }
 
-    /// Has those who still read a two-slot file that somebody removed look again.
+    /// Has readers look again that still read a two-slot file which another program removed.
     ///
     /// The caller holds `.NAME.lock`, and the name leads to an ordinary file, or to none.
-    func retract(_ request: SaveRequest, isFirst: Bool) throws(StateError) {
-        if !isFirst, memory.withLock({ $0.hasRetracted }) { return }
+    func voidPublished(isFirst: Bool, deadline: ContinuousClock.Instant?) throws(StateFailure) {
+        if !isFirst, memory.withLock({ $0.hasVoided }) { return }
         defer { if !hasFile { memory.withLock { $0.sidecar = nil } } }
         let sidecar: TwoSlotSidecar?
         do throws(LockError) {
@@ -170,31 +168,30 @@ extension SlotEngine {
             // What is no arena of this system's, or cannot be written to, tells no reader anything.
             sidecar = nil
         } catch {
-            throw files.lockFailure(error, request.operation)
+            throw place.lockFailure(error)
         }
         if let sidecar, PublishedState(word: sidecar.published) != nil {
-            let lock = try lock(request.operation, deadline: request.deadline)
+            let lock = try lock(deadline: deadline)
             lock.publish(PublishedState.void(lock.published))
             TwoSlotSidecar.release(lock)
         }
-        memory.withLock { $0.hasRetracted = true }
+        memory.withLock { $0.hasVoided = true }
     }
 
     /// Waits for its turn among the writers of the two-slot file.
     ///
     /// `file` is the one that is there, if one is: its writers lock its own inode where no arena can be had.
     func lock(
-        _ operation: StateError.Operation,
         deadline: ContinuousClock.Instant?,
         for file: OpenSlots? = nil
-    ) throws(StateError) -> TwoSlotSidecar.Lock {
+    ) throws(StateFailure) -> TwoSlotSidecar.Lock {
         do throws(LockError) {
             return try lockArena(deadline: deadline)
         } catch {
             if let file, file.writingError == nil, isWithoutArena(error) {
-                return try lockInode(of: file, operation, deadline: deadline)
+                return try lockInode(of: file, deadline: deadline)
             }
-            throw files.lockFailure(error, operation)
+            throw place.lockFailure(error)
         }
     }
 
@@ -207,12 +204,12 @@ extension SlotEngine {
             retire(sidecar)
             lock = try self.sidecar().lock(deadline: deadline)
         }
-        if lock.isAbandoned { files.sweepAgain() }
+        if lock.isAbandoned { place.sweepAgain() }
         return lock
     }
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     func known(_ word: UInt64) -> FrameHeader? {
         memory.withLock { memory in
             guard let known = memory.known, known.word == word, word != 0 else { return nil }
@@ -220,9 +217,9 @@ extension SlotEngine {
         }
     }
 
-    func isSettled(_ frame: SealedHeader) -> Bool { memory.withLock { $0.settled == frame } }
+    func isFlushed(_ frame: SealedHeader) -> Bool { memory.withLock { $0.flushed == frame } }
 
-    func settle(_ frame: SealedHeader?) { memory.withLock { $0.settled = frame } }
+    func noteFlushed(_ frame: SealedHeader?) { memory.withLock { $0.flushed = frame } }
 
     func remember(_ word: UInt64, _ header: FrameHeader) {
         memory.withLock { $0.known = KnownState(word: word, header: header) }
@@ -244,9 +241,9 @@ extension SlotEngine {
     }
 
     /// Refuses to write after failures.
-    func checkNotLatched(_ operation: StateError.Operation) throws(StateError) {
+    func checkNotLatched() throws(StateFailure) {
         if let cause = memory.withLock({ $0.latched }) {
-            throw StateError(.latched, operation, path: path, cause: cause)
+            throw .latched(cause)
         }
     }
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which users of a two-slot file this one is among. OpenSlots has the marks; here is who waits for whom, who looks at both
-// slots instead of believing the word, and what a writer does where no arena can be had.
+// Which users of a two-slot file this one is among. OpenSlots has the marks; here users wait for one another, look at both slots
+// instead of believing the word, and lock the file itself where no arena can be had.
 
 internal import Synchronization
 internal import _HoldfastCShims
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// How long to wait for users of another arena: those of one that was deleted notice it within a second and go, if they
     /// are not stopped.
     private static let patience = Duration.seconds(5)
     private static let pause: Int64 = 5_000_000
 
     /// The published word, if it can be believed of this file; nil if the slots decide.
-    func trustedWord(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) -> PublishedWord? {
+    func trustedWord(_ file: OpenSlots) throws(StateFailure) -> PublishedWord? {
         var known = memory.withLock { $0.word }
         if let word = known, word.isCurrent {
             if file.isSure(of: word.arena) { return word }
             // The arena may have been deleted and made again since.
-            if (try? files.directory.identity(of: names.arena)) != word.arena.file {
+            if (try? place.directory.identity(of: names.arena)) != word.arena.file {
                 endLooking(at: word)
                 known = nil
             }
@@ -27,13 +27,13 @@ extension SlotEngine {
         }
         let word: PublishedWord
         do throws(LockError) {
-            word = if let known { known } else { try PublishedWord(names, in: files.directory) }
+            word = if let known { known } else { try PublishedWord(names, in: place.directory) }
         } catch {
-            try checkUnseen(error, file, operation)
+            try checkUnseen(error, file)
             return nil
         }
         memory.withLock { $0.word = word }
-        if try meet(file, in: word.arena, operation, vouching: false) { return word }
+        if try meet(file, in: word.arena, vouching: false) { return word }
         file.leaveIfUnsure()
         return nil
     }
@@ -45,12 +45,12 @@ extension SlotEngine {
     private func checkUnseen(
         _ error: LockError,
         _ file: OpenSlots,
-        _ operation: StateError.Operation
-    ) throws(StateError) {
+
+    ) throws(StateFailure) {
         if error.code == .refused || error.code == .unsupported { return }
         if let cause = error.cause, cause.isAny(of: ENOENT, EACCES, EPERM, EROFS) { return }
         if (try? file.file.isLocked(PresenceBytes.all)) == false { return }
-        throw StateError(operation.failure, operation, path: path, cause: error.cause, underlying: error)
+        throw .unseen(error)
     }
 
     /// What is published if that can be believed without looking at anything else, and where.
@@ -75,16 +75,15 @@ extension SlotEngine {
     /// Comes among the users of an arena.
     ///
     /// - Returns: Whether the word can be believed; if not, no other user vouches for it.
-    /// - Throws: ``StateError`` `compromised` if the file is used by way of another arena, after five seconds.
+    /// - Throws: ``StateFailure`` `compromised` if the file is used by way of another arena, after five seconds.
     private func meet(
         _ file: OpenSlots,
         in arena: ArenaIdentity,
-        _ operation: StateError.Operation,
         deadline: ContinuousClock.Instant? = nil,
         vouching: Bool
-    ) throws(StateError) -> Bool {
+    ) throws(StateFailure) -> Bool {
         if file.isSure(of: arena, vouching: vouching) { return true }
-        // Those who look at memory alone must not go on with the arena that this user leaves.
+        // Readers that look at memory alone must not go on with the arena that this user leaves.
         if let word = memory.withLock({ $0.word }), word.arena != arena { endLooking(at: word) }
         let start = ContinuousClock.now
         while true {
@@ -92,7 +91,7 @@ extension SlotEngine {
             do throws(SystemError) {
                 meeting = try file.meet(in: arena, vouching: vouching)
             } catch {
-                throw StateError(operation.failure, operation, path: path, cause: error)
+                throw .system(error)
             }
             switch meeting {
             case .joined, .alone:
@@ -100,8 +99,8 @@ extension SlotEngine {
                 return meeting == .joined
             case .elsewhere:
                 let now = ContinuousClock.now
-                if start.duration(to: now) > Self.patience { throw StateError(.compromised, operation, path: path) }
-                if let deadline, deadline <= now { throw StateError(.timedOut, operation, path: path) }
+                if start.duration(to: now) > Self.patience { throw .compromised() }
+                if let deadline, deadline <= now { throw .timedOut() }
                 hf_wait_readable(-1, -1, Self.pause)
             }
         }
@@ -113,46 +112,39 @@ extension SlotEngine {
     ///
     /// - Returns: What the slots hold, if it had to look.
     func enter(
-        _ file: OpenSlots,
-        _ lock: borrowing TwoSlotSidecar.Lock,
-        _ operation: StateError.Operation,
-        deadline: ContinuousClock.Instant? = nil,
-        flushing: Bool
-    ) throws(StateError) -> RecoveredState? {
-        guard let arena = lock.arena else { return nil }
-        if try meet(file, in: arena, operation, deadline: deadline, vouching: true) { return nil }
-        let recovered = try recover(file, lock, operation, flushing: flushing, isFirst: true)
+        _ turn: borrowing SlotTurn,
+        deadline: ContinuousClock.Instant? = nil
+    ) throws(StateFailure) -> RecoveredState? {
+        guard let arena = turn.lock.arena else { return nil }
+        if try meet(turn.file, in: arena, deadline: deadline, vouching: true) { return nil }
+        let recovered = try recover(turn, isFirst: true)
         do throws(SystemError) {
-            try file.vouch(for: arena)
+            try turn.file.vouch(for: arena)
         } catch {
-            throw StateError(operation.failure, operation, path: path, cause: error)
+            throw .system(error)
         }
         return recovered
     }
 
-    /// Comes among the users of a file that was made now, whose state is published by the body.
-    func enterNewFile(
-        _ lock: borrowing TwoSlotSidecar.Lock,
-        _ operation: StateError.Operation,
-        _ publish: () -> Void
-    ) {
-        guard let arena = lock.arena, let file = try? file(operation) else { return publish() }
+    /// Comes among the users of a file that was made now, and publishes its state.
+    func enterNewFile(_ lock: borrowing TwoSlotSidecar.Lock, publishing word: UInt64) {
+        guard let arena = lock.arena, let file = try? file() else { return lock.publish(word) }
         file.beginUse()
         defer { file.endUse() }
         let meeting = try? file.meet(in: arena, vouching: true)
-        publish()
+        lock.publish(word)
         // Without it the next user looks at both slots.
         if meeting == .alone { try? file.vouch(for: arena) }
         watch()
     }
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// Whether no arena can be had beside the file, because its directory cannot be written to.
     func isWithoutArena(_ error: LockError) -> Bool {
         guard let cause = error.cause else { return false }
         if cause.code == EROFS { return true }
-        return cause.isAny(of: EACCES, EPERM) && (try? files.directory.status(of: names.arena)) == .some(.none)
+        return cause.isAny(of: EACCES, EPERM) && (try? place.directory.status(of: names.arena)) == .some(.none)
     }
 
     /// Waits until this is the only user of the file, by a lock on the file's own inode.
@@ -161,34 +153,33 @@ extension SlotEngine {
     /// threads of one process exclude each other too.
     func lockInode(
         of file: OpenSlots,
-        _ operation: StateError.Operation,
         deadline: ContinuousClock.Instant?
-    ) throws(StateError) -> TwoSlotSidecar.Lock {
+    ) throws(StateFailure) -> TwoSlotSidecar.Lock {
         endLooking()
         file.leave()
         let holder = HolderID.current
-        let site = try orNotLocked(operation) { () throws(SystemError) in
-            try LockSite.of(names.arena, in: files.directory)
+        let site = try orNotLocked { () throws(SystemError) in
+            try LockSite.of(names.arena, in: place.directory)
         }
-        let inode = try orNotLocked(operation) { () throws(SystemError) in
-            try files.directory.open(names.state, .readWrite)
+        let inode = try orNotLocked { () throws(SystemError) in
+            try place.directory.open(names.state, .readWrite)
         }
         do throws(LockError) {
-            try site.checkNotHeld(by: holder, path: path)
+            try site.checkNotHeld(by: holder, path: place.path)
         } catch {
-            throw files.lockFailure(error, operation)
+            throw place.lockFailure(error)
         }
         var met: ContinuousClock.Instant?
         while true {
             let now = ContinuousClock.now
-            switch try orNotLocked(operation, { () throws(SystemError) in try inode.lockAlone() }) {
+            switch try orNotLocked({ () throws(SystemError) in try inode.lockAlone() }) {
             case .locked: return TwoSlotSidecar.Lock(inode, site, holder)
             // Another writer without an arena is done soon; the users of one stay.
             case .busy: met = nil
             case .met: met = met ?? now
             }
-            if let met, met.duration(to: now) > Self.patience { throw StateError(.compromised, operation, path: path) }
-            if let deadline, deadline <= now { throw StateError(.timedOut, operation, path: path) }
+            if let met, met.duration(to: now) > Self.patience { throw .compromised() }
+            if let deadline, deadline <= now { throw .timedOut() }
             hf_wait_readable(-1, -1, Self.pause)
         }
     }
@@ -196,30 +187,29 @@ extension SlotEngine {
     /// Refuses a file that has lost its name outside of the mount by which it is seen here.
     ///
     /// Only such a mount shows a file that has no name; some network file systems count none.
-    func checkNamed(_ file: OpenSlots, _ operation: StateError.Operation) throws(StateError) {
-        guard let status = try? file.file.status(), status.links == 0, !files.directory.isShared else { return }
-        if try !isInPlace(file, operation) { return }
+    func checkNamed(_ file: OpenSlots) throws(StateFailure) {
+        guard let status = try? file.file.status(), status.links == 0, !place.directory.isShared else { return }
+        if try !isInPlace(file) { return }
         let detail = "it was replaced outside of this mount, which still shows the old file"
-        throw StateError(.compromised, operation, path: path, detail: detail)
+        throw .compromised(detail)
     }
 
     private func orNotLocked<Result: ~Copyable>(
-        _ operation: StateError.Operation,
         _ body: () throws(SystemError) -> Result
-    ) throws(StateError) -> Result {
+    ) throws(StateFailure) -> Result {
         do throws(SystemError) {
             return try body()
         } catch {
-            throw StateError(.notLocked, operation, path: path, cause: error)
+            throw .notLockable(error)
         }
     }
 }
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// Has ``SlotWatch`` look around, on a file system that other processes can change.
     private func watch() {
-        guard files.directory.fileSystem is KernelFileSystem else { return }
-        if memory.withLock({ $0.directory }) == nil, let status = try? files.directory.descriptor.status() {
+        guard place.directory.fileSystem is KernelFileSystem else { return }
+        if memory.withLock({ $0.directory }) == nil, let status = try? place.directory.descriptor.status() {
             memory.withLock { $0.directory = status.identity }
         }
         SlotWatch.watch(self)
@@ -227,7 +217,7 @@ extension SlotEngine {
 
     private var directoryIsSound: Bool {
         guard let identity = memory.withLock({ $0.directory }) else { return false }
-        return files.directory.fileSystem.isOpen(files.directory.descriptor.rawValue, on: identity)
+        return place.directory.fileSystem.isOpen(place.directory.descriptor.rawValue, on: identity)
     }
 
     /// Sees whether the file and its arena are still in place, and goes if they are not: users of others wait for that.
@@ -243,8 +233,8 @@ extension SlotEngine {
             return false
         }
         do throws(SystemError) {
-            if try files.directory.identity(of: names.state) == file.identity,
-                try files.directory.identity(of: names.arena) == arena.file
+            if try place.directory.identity(of: names.state) == file.identity,
+                try place.directory.identity(of: names.arena) == arena.file
             {
                 return true
             }

@@ -6,22 +6,22 @@
 internal import Synchronization
 internal import _HoldfastCShims
 
-extension SlotEngine {
+extension TwoSlotFile {
     /// The state that counts, or the older one if that is damaged; nil if the name does not lead to a two-slot file.
-    func load(_ operation: StateError.Operation, durable: Bool) throws(StateError) -> LoadedState? {
+    func load(durable: Bool) throws(StateFailure) -> LoadedState? {
         // Each turn after the first needs another process to have saved or replaced the file meanwhile.
         for _ in 0..<1000 {
-            guard let file = try file(operation) else { return nil }
-            let word = try trustedWord(file, operation)
+            guard let file = try file() else { return nil }
+            let word = try trustedWord(file)
             let seen = word?.current ?? 0
             if let word, let published = PublishedState(word: seen), published.isDurable || !durable {
                 let generation = published.generation
-                let content = try read(generation.slot, of: file, operation)
+                let content = try read(generation.slot, of: file)
                 if case .tooLarge(generation, let error) = content { throw error }
                 if let state = content.state, state.header.generation == generation {
                     // A save whose half is in the other slot may have been told of before a reboot.
                     if published.failures == 0 { return loaded(state, rejected: nil) }
-                    let other = try read(1 - generation.slot, of: file, operation)
+                    let other = try read(1 - generation.slot, of: file)
                     if word.current != seen { continue }
                     if case .damaged(let error) = other { return loaded(state, rejected: error) }
                     return loaded(state, rejected: nil)
@@ -29,9 +29,9 @@ extension SlotEngine {
                 if word.current != seen { continue }
             }
             // Nothing is published since the system started, or what was published is not there.
-            if let loaded = try loadAlone(file, word, operation, durable: durable) { return loaded }
+            if let loaded = try loadAlone(file, word, durable: durable) { return loaded }
         }
-        throw StateError(operation.failure, operation, path: path, detail: "another process keeps replacing it")
+        throw .interrupted("another process keeps replacing it")
     }
 
     /// With no writer at work, if that can be had without waiting; nil if the file was replaced meanwhile.
@@ -40,9 +40,8 @@ extension SlotEngine {
     private func loadAlone(
         _ file: OpenSlots,
         _ word: PublishedWord?,
-        _ operation: StateError.Operation,
         durable: Bool
-    ) throws(StateError) -> LoadedState? {
+    ) throws(StateFailure) -> LoadedState? {
         let lock: TwoSlotSidecar.Lock?
         do throws(LockError) {
             // A save in progress may be what a durable load has to flush, and then to return.
@@ -58,22 +57,21 @@ extension SlotEngine {
             lock = nil
         }
         guard let lock else {
-            try checkNamed(file, operation)
-            let loaded = try loadDirectly(file, operation, durable: durable)
+            try checkNamed(file)
+            let loaded = try loadDirectly(file, durable: durable)
             // A writer that has come meanwhile may be in the middle of a save, which may fail.
             if word == nil, let arena = memory.withLock({ $0.word })?.arena, file.isVouched(in: arena) { return nil }
             return loaded
         }
-        guard try isInPlace(file, operation) else { return nil }
-        file.beginUse()
-        defer { file.endUse() }
-        let found = try enter(file, lock, operation, flushing: durable)
-        let recovered = if let found { found } else { try recover(file, lock, operation, flushing: durable) }
-        TwoSlotSidecar.release(lock)
+        guard try isInPlace(file) else { return nil }
+        let turn = SlotTurn(file, lock, isSave: false, flushes: durable)
+        let found = try enter(turn)
+        let recovered = if let found { found } else { try recover(turn) }
+        _ = consume turn
         return loaded(recovered.state, rejected: recovered.rejected)
     }
 
-    private func loaded(_ state: StoredState, rejected: StateError?) -> LoadedState {
+    private func loaded(_ state: StoredState, rejected: StateFailure?) -> LoadedState {
         LoadedState(
             state: state,
             copy: rejected == nil ? .current : .older,
@@ -87,27 +85,26 @@ extension SlotEngine {
     /// What it returns is flushed first, because nothing tells whether it is on the device already.
     private func loadDirectly(
         _ file: OpenSlots,
-        _ operation: StateError.Operation,
         durable: Bool
-    ) throws(StateError) -> LoadedState {
+    ) throws(StateFailure) -> LoadedState {
         var last: SlotSurvey?
         for _ in 0..<1000 {
-            let survey = try survey(file, operation)
+            let survey = try survey(file)
             // A save in progress looks like damage, but not twice the same; and between the two reads there may have been
             // one, so a slot that was sound and older at the first read may be the newer one now.
             if survey.older != nil || last?.isLike(survey) == true {
-                guard let newest = survey.newest else { throw nothingSound(survey, operation) }
-                try flush(newest.frame, of: file, operation, durable: durable)
-                return loaded(newest, rejected: survey.problem(operation, path: path))
+                guard let newest = survey.newest else { throw nothingSound(survey) }
+                try flush(newest.frame, of: file, durable: durable)
+                return loaded(newest, rejected: survey.problem)
             }
             last = survey
         }
-        throw StateError(operation.failure, operation, path: path, detail: "another process keeps writing to it")
+        throw .interrupted("another process keeps writing to it")
     }
 
     /// Flushes the file by an open file of its own: a failure is told once to each, and a writer at work has to hear of its own.
     private func flushAside(_ file: OpenSlots) throws(SystemError) {
-        let aside = try files.directory.open(names.state, .read)
+        let aside = try place.directory.open(names.state, .read)
         // Another file has the name by now: that one is looked at in the next turn.
         if try aside.status().identity == file.identity { try aside.sync(.data) }
     }
@@ -116,18 +113,17 @@ extension SlotEngine {
     private func flush(
         _ frame: SealedHeader,
         of file: OpenSlots,
-        _ operation: StateError.Operation,
         durable: Bool
-    ) throws(StateError) {
+    ) throws(StateFailure) {
         let word = memory.withLock { $0.word }?.current ?? 0
         if durable, PublishedState.last(in: word).nameDoubt == .flushFailed {
-            throw notNamed(nil, operation)
+            throw notNamed(nil)
         }
-        if isSettled(frame), !durable { return }
+        if isFlushed(frame), !durable { return }
         do throws(SystemError) {
             do throws(SystemError) {
                 try flushAside(file)
-                settle(frame)
+                noteFlushed(frame)
             } catch  where error.isImpossibleFlush {
                 // A medium that cannot be written to holds what it holds.
                 if durable, !file.isUnchangeable(error) { throw error }
@@ -135,7 +131,7 @@ extension SlotEngine {
             }
             if durable { try flushName() }
         } catch {
-            throw StateError(.notDurable, operation, path: path, cause: error)
+            throw .notDurable(error)
         }
     }
 }
