@@ -58,7 +58,7 @@ enum MutexRows {
         floor: Contestant
     ) throws -> BenchRow {
         let mutex = try MutexArena("\(bench.ground.path)/uncontended.arena", count: 1)[0]
-        var newest = FencingToken(0)
+        var newest = MutexToken(0)
         return try bench.row(
             work,
             seconds: 1,

@@ -106,7 +106,7 @@ struct LockRun: ParsableCommand {
     func run(_ mask: SignalSet) throws {
         let start = ContinuousClock.now
         var lock = try acquire(mask)
-        if let record = lock.abandoned {
+        if let record = lock.abandoned?.record {
             diagnose(
                 """
                 warning: the previous holder of \(quoted(path)), \(record.summary), ended without releasing it; what the \

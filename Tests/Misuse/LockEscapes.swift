@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What withLock lends is not the body's to keep: it is released when the body ends.
-// expect: 'lock' is borrowed and cannot be consumed
+// What withLock lends tells of the lock and is not the lock: that is released when the body ends.
+// expect: cannot assign value of type 'LockGrant' to type 'HeldLock'
 
 import Holdfast
 
-func work(_ file: LockFile) throws {
+func work(_ file: LockFile) throws -> FencingToken? {
     var kept: HeldLock?
-    try file.withLock { lock in
+    var token: FencingToken?
+    try file.withLock { grant in
         #if MISUSE
-        kept = consume lock
+        kept = grant
         #else
-        _ = try lock.isStillInPlace()
+        token = grant.token
         #endif
     }
     kept = nil
     _ = kept == nil
+    return token
 }

@@ -34,7 +34,7 @@ func fuzzArenaHeader(_ input: [UInt8], _ choice: FuzzChoice) throws {
         let arena = try MutexArena(fileName(name), in: directory, count: count)
         guard choice.contains(.changing) else { return }
         for index in 0..<count {
-            if let lock = try arena[index].tryLock() {
+            if case .acquired(let lock) = try arena[index].tryLock() {
                 check(lock.token.value > 0)
                 try lock.release()
             }

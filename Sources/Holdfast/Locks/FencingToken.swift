@@ -5,7 +5,7 @@
 /// A number that only grows: one for each exclusive acquisition of a ``LockFile``.
 ///
 /// Pass it to what the lock protects, and let that refuse a token older than the newest it has seen, as
-/// ``StateFile`` does with `fence:`. A later holder has a greater token than every earlier one, across processes,
+/// ``StateFile`` does with a ``Fence``. A later holder has a greater token than every earlier one, across processes,
 /// crashes and power cuts, as long as the lock file's hidden companion `.NAME.guard` is not deleted. Tokens may skip.
 public struct FencingToken: Hashable, Sendable {
     /// The number, at least 1 for a token that a lock gave out.

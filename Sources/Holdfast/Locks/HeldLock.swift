@@ -14,7 +14,7 @@ internal import _HoldfastCShims
 /// or by the kernel when the process ends, however it ends.
 ///
 ///     let lock = try file.lock()
-///     try useWhatItProtects(fence: lock.token)
+///     try useWhatItProtects(fence: lock.fence)
 ///     try lock.release()
 ///
 /// `_ = try file.lock()` releases at once.
@@ -34,16 +34,20 @@ public struct HeldLock: ~Copyable, Sendable {
     /// Nil if it is shared, of a ``PIDFile``, or of a file that this process may only read: that file has no room for a
     /// token, so what asks for one has to refuse such a holder.
     public let token: FencingToken?
-    /// The record of the previous exclusive holder if that never released: it died, or its machine did.
+    /// What a save under this lock proves; nil where there is no ``token``.
+    public var fence: Fence? { token.map { Fence($0) } }
+    /// The previous exclusive holder if that never released: it died, or its machine did.
     ///
     /// What the lock protects may be half changed. Reported to the next exclusive holder, once. After a power cut it may
     /// be reported although the holder had released, because a release is not flushed. A holder that may only read the file
     /// cannot write that it was told, so the next one is told too.
-    public let abandoned: LockRecord?
+    public var abandoned: LockHolder? { abandonedRecord.map { LockHolder(abandoned: $0) } }
 
     let file: LockFile
     let rawDescriptor: Int32
     private let identity: FileIdentity
+    /// What the previous holder left in the file.
+    private let abandonedRecord: LockRecord?
     private var holder: HolderID
     /// Tells this lock from a later one with the same descriptor.
     private let hold: UInt64
@@ -69,7 +73,7 @@ public struct HeldLock: ~Copyable, Sendable {
     ) {
         self.mode = mode
         self.token = token
-        self.abandoned = abandoned
+        abandonedRecord = abandoned
         self.file = file
         self.holder = holder
         identity = opened.identity

@@ -51,14 +51,25 @@ public struct LockError: Error, Hashable, Sendable {
 
     /// What kind of failure it is.
     public let code: Code
-    /// The path of the lock file.
+    /// The path of the lock file, or of the arena.
     public let path: String
+    /// The number of the mutex in its arena, if the error is about a mutex.
+    public var mutex: Int? {
+        if case .mutex(let index) = subject { index } else { nil }
+    }
     /// What was done and why it did not work, as a clause.
     public let reason: String
     /// Who holds the lock, as far as that is known, if somebody does.
     public let holder: LockHolder?
     /// The system call that failed, if one did.
     public let cause: SystemError?
+    private var subject = Subject.lockFile
+
+    /// What an error is about.
+    package enum Subject: Hashable, Sendable {
+        case lockFile, arena
+        case mutex(Int)
+    }
 
     package init(
         _ code: Code,
@@ -78,7 +89,12 @@ public struct LockError: Error, Hashable, Sendable {
 extension LockError: CustomStringConvertible {
     /// One sentence: to what, what and why not, who holds it.
     public var description: String {
-        var text = "lock file \(quoted(path)): \(reason)"
+        var text =
+            switch subject {
+            case .lockFile: "lock file \(quoted(path)): \(reason)"
+            case .arena: "arena \(quoted(path)): \(reason)"
+            case .mutex(let index): "mutex \(index) of arena \(quoted(path)): \(reason)"
+            }
         if let cause {
             text += ": \(cause)"
             // A caller that quotes the sentence ends it.
@@ -90,6 +106,21 @@ extension LockError: CustomStringConvertible {
 }
 
 extension LockError {
+    /// The same error, about an arena or one of its mutexes: the inner rooms do not know which.
+    func about(_ subject: Subject) -> LockError {
+        var error = self
+        error.subject = subject
+        return error
+    }
+
+    /// The holder that a wait has not outlasted.
+    ///
+    /// - Throws: This error, if it is another one than that the time was over.
+    func holderInTheWay() throws(LockError) -> LockHolder {
+        guard code == .timedOut else { throw self }
+        return holder ?? LockHolder()
+    }
+
     /// The error for a call that failed on the lock file itself.
     init(_ cause: SystemError, path: String, while action: String) {
         switch cause.code {

@@ -9,13 +9,13 @@ extension HeldLock {
     public enum Attempt: ~Copyable, Sendable {
         /// The lock is held.
         case acquired(HeldLock)
-        /// Somebody else holds it, or the guard that new tokens need, or others of this process wait for it already.
+        /// Another holder has it, or the guard that new tokens need, or others of this process wait for it already.
         case busy(LockHolder)
     }
 }
 
 extension LockFile {
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free, or becomes free in time; blocks this thread for as long as the timeout.
     ///
     /// Eight system calls for an exclusive lock, seven if an earlier one left the file open, seven for a shared one. No flush
     /// but for the first token of a boot and of each further 2²⁰ tokens. The corresponding C function is `flock`, with
@@ -25,11 +25,48 @@ extension LockFile {
     /// flock: then nothing is written, and the lock has no ``HeldLock/token``. Any other file of which the whole is not a lock
     /// record, a bare PID, or nothing is refused by an exclusive lock, and left as it is.
     ///
-    /// - Parameter mode: Exclusive or shared.
-    /// - Returns: The held lock, or who is in the way.
-    /// - Throws: ``LockError``: `.unsupported`, `.refused`, `.familyMismatch`, `.compromised` or `.systemFailure`;
-    ///   nothing is held then.
-    public func tryLock(_ mode: HeldLock.Mode = .exclusive) throws(LockError) -> HeldLock.Attempt {
+    /// - Parameters:
+    ///   - mode: Exclusive or shared.
+    ///   - timeout: How long to wait for it; without a positive one the lock is tried once.
+    /// - Returns: The held lock, or the holder that is in the way.
+    /// - Throws: ``LockError``: `.unsupported`, `.refused`, `.familyMismatch`, `.compromised` or `.systemFailure`, and with a
+    ///   timeout `.reentrant`; nothing is held then.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
+    public func tryLock(
+        _ mode: HeldLock.Mode = .exclusive,
+        timeout: Duration = .zero
+    ) throws(LockError) -> HeldLock.Attempt {
+        if timeout <= .zero { return try tryOnce(mode) }
+        do throws(LockError) {
+            return .acquired(try lock(mode, timeout: timeout))
+        } catch {
+            return .busy(try error.holderInTheWay())
+        }
+    }
+
+    /// Takes the lock if it is free, or becomes free in time; suspends this task meanwhile.
+    ///
+    /// Costs what the blocking method of the same name does. Without a timeout the task is not suspended, and its thread may
+    /// flush the first token of a boot.
+    ///
+    /// - Parameters:
+    ///   - mode: Exclusive or shared.
+    ///   - timeout: How long to wait for it; without a positive one the lock is tried once.
+    /// - Returns: The held lock, or the holder that is in the way.
+    /// - Throws: ``LockError`` as the blocking method, and with a timeout `.cancelled`; nothing is held then.
+    public func tryLock(
+        _ mode: HeldLock.Mode = .exclusive,
+        timeout: Duration = .zero
+    ) async throws(LockError) -> HeldLock.Attempt {
+        if timeout <= .zero { return try tryOnce(mode) }
+        do throws(LockError) {
+            return .acquired(try await lock(mode, timeout: timeout))
+        } catch {
+            return .busy(try error.holderInTheWay())
+        }
+    }
+
+    private func tryOnce(_ mode: HeldLock.Mode) throws(LockError) -> HeldLock.Attempt {
         switch try attemptUnlessQueued(mode, holder: .current) {
         case .acquired(let lock): return .acquired(lock)
         case let failed: return .busy(failed.holder(of: self))
@@ -38,18 +75,19 @@ extension LockFile {
 
     /// Takes the lock, and blocks this thread until it is granted.
     ///
-    /// Do not call it from a task: it would occupy a thread of the cooperative pool. There is a method of the same name
-    /// that suspends instead.
-    ///
     /// - Parameters:
     ///   - mode: Exclusive or shared.
-    ///   - deadline: When to give up; one in the past tries once. Nil waits for ever.
+    ///   - deadline: When to give up; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait; with a deadline as well, the earlier of the two counts.
     /// - Returns: The held lock.
-    /// - Throws: ``LockError``: `.timedOut`, `.reentrant`, or as ``tryLock(_:)``; nothing is held then.
+    /// - Throws: ``LockError``: `.timedOut`, `.reentrant`, or as ``tryLock(_:timeout:)``; nothing is held then.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func lock(
         _ mode: HeldLock.Mode = .exclusive,
-        deadline: ContinuousClock.Instant? = nil
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) throws(LockError) -> HeldLock {
+        let deadline = earlier(deadline, timeout)
         let holder = HolderID.current
         switch try attemptUnlessQueued(mode, holder: holder) {
         case .acquired(let lock): return lock
@@ -66,17 +104,20 @@ extension LockFile {
     ///
     /// - Parameters:
     ///   - mode: Exclusive or shared.
-    ///   - deadline: When to give up; one in the past tries once. Nil waits for ever.
+    ///   - deadline: When to give up; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait; with a deadline as well, the earlier of the two counts.
     /// - Returns: The held lock.
-    /// - Throws: ``LockError``: `.timedOut`, `.cancelled`, `.reentrant`, or as ``tryLock(_:)``; nothing is held then. A
+    /// - Throws: ``LockError``: `.timedOut`, `.cancelled`, `.reentrant`, or as ``tryLock(_:timeout:)``; nothing is held then. A
     ///   cancellation that comes after the grant does not take it back.
     public func lock(
         _ mode: HeldLock.Mode = .exclusive,
-        deadline: ContinuousClock.Instant? = nil
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) async throws(LockError) -> HeldLock {
         if Task.isCancelled { throw LockError(.cancelled, path: path, reason: "the task was cancelled") }
+        let deadline = earlier(deadline, timeout)
         let holder = HolderID.current
-        // A flush would hold the cooperative thread for milliseconds; who has no time to wait for the reactor's accepts it.
+        // A flush would hold the cooperative thread for milliseconds; a task without time to wait for the reactor's accepts it.
         let isInTime = deadline.map { $0 > .now } ?? true
         switch try attemptUnlessQueued(mode, holder: holder, mayFlush: !isInTime) {
         case .acquired(let lock): return lock
@@ -85,49 +126,6 @@ extension LockFile {
             await waiter.suspend()
             return try waiter.outcome()
         }
-    }
-
-    /// Runs the body while this thread holds the lock.
-    ///
-    /// Blocks as ``lock(_:deadline:)`` does.
-    ///
-    /// - Parameters:
-    ///   - mode: Exclusive or shared.
-    ///   - deadline: When to give up waiting for the lock.
-    ///   - body: What is done while it is held.
-    /// - Returns: What the body returned.
-    /// - Throws: ``LockError`` if the lock was not taken, or not released cleanly; what the body throws.
-    @_disfavoredOverload  // in a task the other one is meant, also for a body that does not suspend
-    public func withLock<Result>(
-        _ mode: HeldLock.Mode = .exclusive,
-        deadline: ContinuousClock.Instant? = nil,
-        _ body: (borrowing HeldLock) throws -> Result
-    ) throws -> Result {
-        let lock = try lock(mode, deadline: deadline)
-        let result = try body(lock)
-        try lock.release()
-        return result
-    }
-
-    /// Runs the body while this task holds the lock.
-    ///
-    /// Suspends as ``lock(_:deadline:)`` does.
-    ///
-    /// - Parameters:
-    ///   - mode: Exclusive or shared.
-    ///   - deadline: When to give up waiting for the lock.
-    ///   - body: What is done while it is held.
-    /// - Returns: What the body returned.
-    /// - Throws: ``LockError`` if the lock was not taken, or not released cleanly; what the body throws.
-    public func withLock<Result>(
-        _ mode: HeldLock.Mode = .exclusive,
-        deadline: ContinuousClock.Instant? = nil,
-        _ body: (borrowing HeldLock) async throws -> Result
-    ) async throws -> Result {
-        let lock = try await lock(mode, deadline: deadline)
-        let result = try await body(lock)
-        try lock.release()
-        return result
     }
 }
 

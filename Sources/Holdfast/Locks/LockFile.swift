@@ -16,8 +16,8 @@ internal import _HoldfastCShims
 /// other as processes do. Waiters of one process are served in the order in which they came.
 ///
 ///     let file = try LockFile("/var/lib/service/leader.lock")
-///     try await file.withLock { lock in
-///         try await lead(fence: lock.token)
+///     try await file.withLock { grant in
+///         try await lead(fence: grant.fence)
 ///     }
 ///
 /// Advisory: it binds those who lock. On a network file system it is as good as that system's locks are.

@@ -16,6 +16,8 @@ public struct LockHolder: Hashable, Codable, Sendable {
     public internal(set) var isNamedByKernel: Bool
     /// What there is to say of it in words, when neither names a process.
     public internal(set) var note: String?
+    /// How a PID is known that neither a record nor the kernel names.
+    var evidence = "by the PID in the file alone"
     /// What an operator may do about it, and what would not help, as a clause.
     package var remedy = "deleting the file would not free the lock"
 
@@ -45,7 +47,7 @@ extension LockHolder: CustomStringConvertible {
         case (true, .some): text += ", by its record and the kernel"
         case (true, nil): text += ", by the kernel"
         case (false, .some): text += ", by its record alone"
-        case (false, nil): text += ", by the PID in the file alone"
+        case (false, nil): text += ", \(evidence)"
         }
         if let note { text += " (\(note))" }
         return text
@@ -53,6 +55,18 @@ extension LockHolder: CustomStringConvertible {
 }
 
 extension LockHolder {
+    /// The holder of a mutex, by the slot of the arena that it has.
+    init(slotOf pid: Int32, name: String?, note: String?) {
+        self.init(pid: pid, name: name, note: note)
+        evidence = "by its slot of the arena"
+        remedy = "the mutex is free when that process releases it or ends"
+    }
+
+    /// The previous holder, which never released the lock.
+    init(abandoned record: LockRecord) {
+        self.init(pid: record.process.pid, name: record.label, record: record)
+    }
+
     /// The process that a bare PID names, which has locked nothing in the kernel.
     init(barePID pid: Int32, _ liveness: Liveness) {
         self.init(pid: pid, name: ProcessIdentity.name(of: pid), note: liveness.evidence)

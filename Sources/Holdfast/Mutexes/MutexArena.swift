@@ -13,12 +13,13 @@ internal import _HoldfastCShims
 /// A file of mutexes that all processes on one machine can take, at the speed of memory.
 ///
 /// A lock that a process holds when it dies, however it dies and in whatever container, is given to the next one that wants
-/// it, who is told so (``SharedMemoryMutex/Acquisition/abandoned``). Every acquisition has a ``FencingToken``.
+/// it, who is told so (``MutexGrant/abandoned``). Every acquisition has a ``MutexToken``.
 ///
 ///     let arena = try MutexArena("/dev/shm/service.arena", count: 64)
 ///     let accounts = arena.mutex(for: "accounts")
-///     try accounts.withLock { acquisition in
-///         update(fence: acquisition.token)
+///     try accounts.withLock { grant in
+///         if grant.abandoned != nil { repair() }
+///         update()
 ///     }
 ///
 /// Where to put it: on tmpfs (`/dev/shm`, `/run`) for the steadiest latency; its tokens then begin anew with each boot. On
@@ -97,14 +98,20 @@ public final class MutexArena: Sendable {
         patience: Duration = ArenaFile.longestPatience
     ) throws(LockError) {
         if let refusal = creation.refusal {
-            throw LockError(.refused, path: directory.path(of: name), reason: "cannot be made: \(refusal)")
+            throw LockError(.refused, path: directory.path(of: name), reason: "cannot be made: \(refusal)").about(
+                .arena
+            )
         }
         guard (1...Self.maximumCount).contains(count) else {
             let reason = "an arena has 1 to \(Self.maximumCount) mutexes, not \(count)"
-            throw LockError(.refused, path: directory.path(of: name), reason: reason)
+            throw LockError(.refused, path: directory.path(of: name), reason: reason).about(.arena)
         }
         let layout = ArenaLayout(count: count)
-        file = try ArenaFile.open(name, in: directory, layout, creation, bootID: bootID, patience: patience)
+        do throws(LockError) {
+            file = try ArenaFile.open(name, in: directory, layout, creation, bootID: bootID, patience: patience)
+        } catch {
+            throw error.about(.arena)
+        }
         self.directory = directory
         self.name = name
     }

@@ -67,7 +67,7 @@ struct MutexContender {
             if deadToken != 0 { unsafe mutex.cell.pointee.abandoned.wrappingAdd(1, ordering: .relaxed) }
             return SharedMemoryMutex.Acquisition(
                 held: MutexWord(futex: me, count: taken.count).raw,
-                token: FencingToken(unsafe mutex.cell.pointee.token(of: taken)),
+                token: MutexToken(unsafe mutex.cell.pointee.token(of: taken)),
                 deadToken: deadToken
             )
         }
@@ -117,7 +117,7 @@ struct MutexContender {
             let isHere =
                 unsafe hf_proc_is_ours() && hf_process_has_open(pid, mutex.arena.file.member.pointee.descriptor) == 1
             holder = LockHolder(
-                pid: pid,
+                slotOf: pid,
                 name: isHere ? ProcessIdentity.name(of: pid) : nil,
                 note: isHere ? nil : "as its own PID namespace numbers it"
             )
@@ -159,12 +159,6 @@ extension SharedMemoryMutex {
         #endif
     }
 
-    @usableFromInline
-    func acquireSlowly() throws(LockError) -> Acquisition {
-        try acquireSlowly(deadline: nil)
-    }
-
-    @usableFromInline
     func acquireSlowly(deadline: ContinuousClock.Instant?) throws(LockError) -> Acquisition {
         var contender = MutexContender(self)
         if let acquisition = try contender.attempt() { return acquisition }
@@ -182,7 +176,6 @@ extension SharedMemoryMutex {
         }
     }
 
-    @usableFromInline
     func releaseSlowly(_ acquisition: Acquisition) throws(LockError) {
         let held = MutexWord(raw: acquisition.held)
         if ownWord != held.owner {

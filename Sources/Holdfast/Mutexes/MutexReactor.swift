@@ -284,7 +284,6 @@ extension SharedMemoryMutex {
     }
 
     /// Acquires it for a task, which is suspended meanwhile.
-    @usableFromInline
     func waitInLine(deadline: ContinuousClock.Instant?) async throws(LockError) -> Acquisition {
         if Task.isCancelled { throw cancelled }
         var contender = MutexContender(self)

@@ -8,30 +8,12 @@ internal import _HoldfastCShims
 
 /// One mutex of a ``MutexArena``.
 ///
-/// Taking it has no affinity: another thread, or another task, may release what one took. It is not recursive: who waits
-/// for a mutex that it holds itself waits until the deadline.
+/// Taking it has no affinity: another thread, or another task, may release what this one took. It is not recursive: a holder
+/// that waits for its own mutex waits until the deadline.
 @safe
 public struct SharedMemoryMutex: Sendable {
-    /// What an acquisition gives to its holder.
-    public struct Acquisition: Sendable {
-        /// The mutex's word while it is held and nobody waits.
-        @usableFromInline let held: UInt64
-        /// The token of this acquisition, greater than that of every earlier one of this mutex.
-        public let token: FencingToken
-        @usableFromInline let deadToken: UInt64
-
-        @inlinable
-        init(held: UInt64, token: FencingToken, deadToken: UInt64 = 0) {
-            self.held = held
-            self.token = token
-            self.deadToken = deadToken
-        }
-
-        /// The token of the previous holder if that died while it held the mutex, or its machine stopped; nil if it released.
-        ///
-        /// What the mutex protects may be half changed. Reported once for each death, to the next who acquires.
-        @inlinable public var abandoned: FencingToken? { deadToken == 0 ? nil : FencingToken(deadToken) }
-    }
+    /// As the contenders call it.
+    @usableFromInline typealias Acquisition = MutexGrant
 
     /// Its number in the arena.
     public let index: Int
@@ -60,7 +42,7 @@ public struct SharedMemoryMutex: Sendable {
     func checkMembership() throws(LockError) {
         guard (0..<arena.count).contains(index) else {
             let reason = "an arena of \(arena.count) mutexes has none with the number \(index)"
-            throw LockError(.refused, path: arena.path, reason: reason)
+            throw LockError(.refused, path: arena.path, reason: reason).about(.arena)
         }
         try arena.checkMembership()
     }
@@ -71,7 +53,7 @@ extension SharedMemoryMutex {
     ///
     /// Nil if it takes more than that.
     @inlinable @inline(__always)
-    func acquireIfFree() -> Acquisition? {
+    func acquireIfFree() -> MutexGrant? {
         let me = unsafe acquirer.pointee.load(ordering: .relaxed)
         // In a forked child the mapping is not there.
         guard me != 0 else { return nil }
@@ -89,149 +71,247 @@ extension SharedMemoryMutex {
             ).exchanged
         else { return nil }
         let epoch = unsafe cell.pointee.epoch.load(ordering: .relaxed)
-        return Acquisition(held: held, token: FencingToken(UInt64(epoch) << 32 | held >> 32))
+        return MutexGrant(held: held, token: MutexToken(UInt64(epoch) << 32 | held >> 32))
     }
 
     /// Lets go if nobody waits: one compare-and-exchange.
     ///
     /// False if it takes more than that.
     @inlinable @inline(__always)
-    func releaseIfUnwanted(_ acquisition: Acquisition) -> Bool {
+    func releaseIfUnwanted(_ grant: MutexGrant) -> Bool {
         // In a forked child this is 0, and the mapping is not there.
-        guard unsafe owner.pointee.load(ordering: .relaxed) == UInt32(truncatingIfNeeded: acquisition.held) else {
+        guard unsafe owner.pointee.load(ordering: .relaxed) == UInt32(truncatingIfNeeded: grant.held) else {
             return false
         }
         return unsafe cell.pointee.word.compareExchange(
-            expected: acquisition.held,
-            desired: acquisition.held & 0xffff_ffff_0000_0000,
+            expected: grant.held,
+            desired: grant.held & 0xffff_ffff_0000_0000,
             successOrdering: .releasing,
             failureOrdering: .relaxed
         ).exchanged
     }
 
     @inlinable @inline(__always)
-    func release(_ acquisition: Acquisition) throws(LockError) {
-        if !releaseIfUnwanted(acquisition) { try releaseSlowly(acquisition) }
+    func release(_ grant: MutexGrant) throws(LockError) {
+        if !releaseIfUnwanted(grant) { try letGo(grant) }
     }
 }
 
 extension SharedMemoryMutex {
     /// Runs the body while this thread holds the mutex.
     ///
-    /// Uncontended, two atomic instructions, no system call, no allocation. The thread sleeps while somebody else holds it.
+    /// Uncontended, two atomic instructions, no system call, no allocation. The thread sleeps while another holder has it.
     ///
     /// - Parameter body: What is done while it is held.
     /// - Returns: What the body returned.
-    /// - Throws: ``LockError`` as ``lock(deadline:)``, or `.compromised` at the release if somebody else overwrote the word;
+    /// - Throws: ``LockError`` as ``lock(deadline:timeout:)``, or `.compromised` at the release if a program overwrote the word;
     ///   what the body throws.
     @inlinable
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @_disfavoredOverload  // in a task the other one is meant, also for a body that does not suspend
-    public func withLock<Result>(_ body: (Acquisition) throws -> Result) throws -> Result {
-        try withAcquired(acquireIfFree() ?? acquireSlowly(), body)
+    @discardableResult
+    public func withLock<Result>(_ body: (MutexGrant) throws -> Result) throws -> Result {
+        try withAcquired(acquireIfFree() ?? acquire(deadline: nil, timeout: nil), body)
     }
 
     /// Runs the body while this thread holds the mutex, if it is granted in time.
     ///
-    /// Costs a few nanoseconds more than ``withLock(_:)`` for the deadline.
+    /// Costs a few nanoseconds more than ``withLock(_:)`` for the times.
     ///
     /// - Parameters:
-    ///   - deadline: When to give up waiting for it; one in the past tries once.
+    ///   - deadline: When to give up waiting for it; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait for it; with a deadline as well, the earlier of the two counts.
     ///   - body: What is done while it is held.
     /// - Returns: What the body returned.
     /// - Throws: As ``withLock(_:)``, and ``LockError`` `.timedOut`.
     @inlinable
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @_disfavoredOverload
+    @discardableResult
     public func withLock<Result>(
-        deadline: ContinuousClock.Instant,
-        _ body: (Acquisition) throws -> Result
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil,
+        _ body: (MutexGrant) throws -> Result
     ) throws -> Result {
-        try withAcquired(acquireIfFree() ?? acquireSlowly(deadline: deadline), body)
+        try withAcquired(acquireIfFree() ?? acquire(deadline: deadline, timeout: timeout), body)
     }
 
     @inlinable @inline(__always)
-    func withAcquired<Result>(_ acquisition: Acquisition, _ body: (Acquisition) throws -> Result) throws -> Result {
+    func withAcquired<Result>(_ grant: MutexGrant, _ body: (MutexGrant) throws -> Result) throws -> Result {
         let result: Result
         do {
-            result = try body(acquisition)
+            result = try body(grant)
         } catch {
-            try? release(acquisition)
+            try? release(grant)
             throw error
         }
-        try release(acquisition)
+        try release(grant)
         return result
     }
 
     /// Runs the body while this task holds the mutex.
     ///
-    /// Uncontended, it costs what the blocking one does. The task is suspended while somebody else holds it.
+    /// Uncontended, it costs what the blocking one does. The task is suspended while another holder has it.
     ///
     /// - Parameters:
-    ///   - deadline: When to give up waiting for it; one in the past tries once. Nil waits for ever.
+    ///   - deadline: When to give up waiting for it; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait for it; with a deadline as well, the earlier of the two counts.
     ///   - body: What is done while it is held.
     /// - Returns: What the body returned.
-    /// - Throws: ``LockError`` as ``lock(deadline:)``, or `.compromised` at the release if somebody else overwrote the word;
+    /// - Throws: ``LockError`` as ``lock(deadline:timeout:)``, or `.compromised` at the release if a program overwrote the word;
     ///   what the body throws.
     @inlinable
+    @discardableResult
     public func withLock<Result>(
         deadline: ContinuousClock.Instant? = nil,
-        _ body: (Acquisition) async throws -> Result
+        timeout: Duration? = nil,
+        _ body: (MutexGrant) async throws -> Result
     ) async throws -> Result {
-        let acquisition: Acquisition
+        let grant: MutexGrant
         if let free = acquireIfFree() {
-            acquisition = free
+            grant = free
         } else {
-            acquisition = try await waitInLine(deadline: deadline)
+            grant = try await acquire(deadline: deadline, timeout: timeout)
         }
         let result: Result
         do {
-            result = try await body(acquisition)
+            result = try await body(grant)
         } catch {
-            try? release(acquisition)
+            try? release(grant)
             throw error
         }
-        try release(acquisition)
+        try release(grant)
         return result
     }
 
-    /// Takes the mutex if it is free, or its holder has died.
+    /// Takes the mutex if it is free, or its holder has died, or it becomes free in time; this thread sleeps meanwhile.
     ///
-    /// One system call if it is held: whether its holder lives.
+    /// One compare-and-exchange if it is free. If it is held: one system call, whether its holder lives, and a look at
+    /// `/proc`, what its name is.
     ///
-    /// - Returns: The held lock, or nil if somebody else has it.
+    /// - Parameter timeout: How long to wait for it; without a positive one it is tried once.
+    /// - Returns: The held mutex, or the holder that is in the way.
     /// - Throws: ``LockError`` `.compromised` if the arena's file was deleted or replaced; `.unsupported` in a forked child.
-    public func tryLock() throws(LockError) -> HeldMutex? {
-        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
+    public func tryLock(timeout: Duration = .zero) throws(LockError) -> HeldMutex.Attempt {
+        if timeout <= .zero { return try tryOnce() }
+        do throws(LockError) {
+            return .acquired(try lock(timeout: timeout))
+        } catch {
+            return .busy(try error.holderInTheWay())
+        }
+    }
+
+    /// Takes the mutex if it is free, or its holder has died, or it becomes free in time; this task is suspended meanwhile.
+    ///
+    /// Costs what the blocking method of the same name does. Without a timeout the task is not suspended.
+    ///
+    /// - Parameter timeout: How long to wait for it; without a positive one it is tried once.
+    /// - Returns: The held mutex, or the holder that is in the way.
+    /// - Throws: ``LockError`` `.compromised` if the arena's file was deleted or replaced; `.unsupported` in a forked child;
+    ///   with a timeout `.cancelled`.
+    public func tryLock(timeout: Duration = .zero) async throws(LockError) -> HeldMutex.Attempt {
+        if timeout <= .zero { return try tryOnce() }
+        do throws(LockError) {
+            return .acquired(try await lock(timeout: timeout))
+        } catch {
+            return .busy(try error.holderInTheWay())
+        }
+    }
+
+    private func tryOnce() throws(LockError) -> HeldMutex.Attempt {
         var contender = MutexContender(self)
-        if let acquisition = try contender.attempt(mayWait: false) { return HeldMutex(self, acquisition) }
-        try contender.look()
-        return try contender.attempt(mayWait: false).map { HeldMutex(self, $0) }
+        if let lock = try take(&contender) { return .acquired(lock) }
+        return .busy(try contender.timedOut.holderInTheWay())
+    }
+
+    /// Takes the mutex if it is free, or its holder has died; does not find out which holder is in the way.
+    func takeIfFree() throws(LockError) -> HeldMutex? {
+        var contender = MutexContender(self)
+        return try take(&contender)
+    }
+
+    private func take(_ contender: inout MutexContender) throws(LockError) -> HeldMutex? {
+        if let grant = acquireIfFree() { return HeldMutex(self, grant) }
+        do throws(LockError) {
+            if let grant = try contender.attempt(mayWait: false) { return HeldMutex(self, grant) }
+            try contender.look()
+            return try contender.attempt(mayWait: false).map { HeldMutex(self, $0) }
+        } catch {
+            throw error.about(.mutex(index))
+        }
     }
 
     /// Takes the mutex; this thread sleeps until it is granted.
     ///
-    /// Do not call it from a task, whose thread it would occupy; there is a method of the same name that suspends instead.
-    ///
-    /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
-    /// - Returns: The held lock.
+    /// - Parameters:
+    ///   - deadline: When to give up; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait; with a deadline as well, the earlier of the two counts.
+    /// - Returns: The held mutex.
     /// - Throws: ``LockError``: `.timedOut`; `.compromised` if the arena's file was deleted or replaced; `.unsupported` in a
     ///   forked child. Nothing is held then.
-    public func lock(deadline: ContinuousClock.Instant? = nil) throws(LockError) -> HeldMutex {
-        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
-        return HeldMutex(self, try acquireSlowly(deadline: deadline))
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
+    public func lock(
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
+    ) throws(LockError) -> HeldMutex {
+        if let grant = acquireIfFree() { return HeldMutex(self, grant) }
+        return HeldMutex(self, try acquire(deadline: deadline, timeout: timeout))
     }
 
     /// Takes the mutex; this task is suspended until it is granted.
     ///
     /// No thread is held meanwhile.
     ///
-    /// - Parameter deadline: When to give up; one in the past tries once. Nil waits for ever.
-    /// - Returns: The held lock.
+    /// - Parameters:
+    ///   - deadline: When to give up; one in the past tries once. Nil waits forever.
+    ///   - timeout: How long to wait; with a deadline as well, the earlier of the two counts.
+    /// - Returns: The held mutex.
     /// - Throws: ``LockError``: `.timedOut`, `.cancelled`; `.compromised` if the arena's file was deleted or replaced;
     ///   `.unsupported` in a forked child. Nothing is held then. A cancellation that comes after the grant does not take it
     ///   back.
-    public func lock(deadline: ContinuousClock.Instant? = nil) async throws(LockError) -> HeldMutex {
-        if let acquisition = acquireIfFree() { return HeldMutex(self, acquisition) }
-        return HeldMutex(self, try await waitInLine(deadline: deadline))
+    public func lock(
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
+    ) async throws(LockError) -> HeldMutex {
+        if let grant = acquireIfFree() { return HeldMutex(self, grant) }
+        return HeldMutex(self, try await acquire(deadline: deadline, timeout: timeout))
+    }
+}
+
+extension SharedMemoryMutex {
+    /// What it takes to get a mutex that is not simply free, in this thread.
+    @usableFromInline
+    @available(*, noasync, message: "this blocks the thread")
+    func acquire(deadline: ContinuousClock.Instant?, timeout: Duration?) throws(LockError) -> MutexGrant {
+        do throws(LockError) {
+            return try acquireSlowly(deadline: earlier(deadline, timeout))
+        } catch {
+            throw error.about(.mutex(index))
+        }
+    }
+
+    /// What it takes to get a mutex that is not simply free, in this task.
+    @usableFromInline
+    func acquire(
+        deadline: ContinuousClock.Instant?,
+        timeout: Duration?
+    ) async throws(LockError) -> MutexGrant {
+        do throws(LockError) {
+            return try await waitInLine(deadline: earlier(deadline, timeout))
+        } catch {
+            throw error.about(.mutex(index))
+        }
+    }
+
+    /// What it takes to let go of a mutex for which others wait.
+    @usableFromInline
+    func letGo(_ grant: MutexGrant) throws(LockError) {
+        do throws(LockError) {
+            try releaseSlowly(grant)
+        } catch {
+            throw error.about(.mutex(index))
+        }
     }
 }
 
@@ -266,46 +346,5 @@ extension SharedMemoryMutex {
     @inlinable package var published: UInt64 {
         guard unsafe owner.pointee.load(ordering: .relaxed) != 0 else { return 0 }
         return unsafe cell.pointee.published.load(ordering: .acquiring)
-    }
-}
-
-/// A held ``SharedMemoryMutex``, for as long as this value lives.
-///
-/// It may be moved to another task and stored; it is released by ``release()``, or silently when it goes out of scope. A
-/// process that ends in whatever way while it holds one has abandoned it.
-public struct HeldMutex: ~Copyable, Sendable {
-    private let mutex: SharedMemoryMutex
-    private let acquisition: SharedMemoryMutex.Acquisition
-    private var isHeld = true
-
-    init(_ mutex: SharedMemoryMutex, _ acquisition: SharedMemoryMutex.Acquisition) {
-        self.mutex = mutex
-        self.acquisition = acquisition
-    }
-
-    deinit {
-        if isHeld { try? mutex.release(acquisition) }
-    }
-
-    /// The token of this acquisition, greater than that of every earlier one of this mutex.
-    public var token: FencingToken { acquisition.token }
-
-    /// The token of the previous holder if that died while it held the mutex; nil if it released.
-    ///
-    /// See ``SharedMemoryMutex/Acquisition/abandoned``.
-    public var abandoned: FencingToken? { acquisition.abandoned }
-
-    /// Releases the mutex and reports what went wrong with that.
-    ///
-    /// - Throws: ``LockError``: `.compromised` if the mutex is not held by this value any more, because somebody overwrote
-    ///   the file; `.unsupported` in a forked child, whose parent holds it.
-    public consuming func release() throws(LockError) {
-        isHeld = false
-        try mutex.release(acquisition)
-    }
-
-    /// Tells every process that looks at ``SharedMemoryMutex/published``.
-    package func publish(_ value: UInt64) {
-        mutex.publish(value)
     }
 }

@@ -150,7 +150,7 @@ struct ArenaContender: Sendable {
     /// The guarded section.
     ///
     /// Does not return if this holder is to die here.
-    private mutating func section(_ index: Int, _ grant: MutexGrant) {
+    private mutating func section(_ index: Int, _ grant: SeenGrant) {
         let granted = hf_monotonic()
         survive()
         phase.store(Phase.entering.rawValue)

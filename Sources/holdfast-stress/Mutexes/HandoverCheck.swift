@@ -38,7 +38,7 @@ extension MutexPage {
     func checkHandover(
         of mutex: Int,
         to worker: WorkerID,
-        _ grant: MutexGrant,
+        _ grant: SeenGrant,
         isGone: (WorkerID) -> Bool
     ) -> WorkerID? {
         let last = lastToken(of: mutex).load()

@@ -41,7 +41,7 @@ extension MutexSettings {
             for index in 0..<crowd.mutexes {
                 try arena[index].withLock(deadline: .now + .seconds(10)) { acquisition in
                     let abandoned = acquisition.abandoned?.value
-                    let grant = MutexGrant(token: acquisition.token.value, abandoned: abandoned)
+                    let grant = SeenGrant(token: acquisition.token.value, abandoned: abandoned)
                     _ = page.checkHandover(of: index, to: worker, grant) { _ in true }
                 }
             }

@@ -7,7 +7,7 @@ internal import _HoldfastCShims
 internal import _HoldfastStressShims
 
 /// What an acquisition came with.
-struct MutexGrant {
+struct SeenGrant {
     var token: UInt64
     /// The token of the holder that died, if the mutex says that one did.
     var abandoned: UInt64?
@@ -17,51 +17,51 @@ struct MutexGrant {
 ///
 /// The section runs while it is held, and may not return. False if it was not had.
 protocol StressedMutex: Sendable {
-    func attempt(_ chance: Chance, _ section: (MutexGrant) -> Void) throws -> Bool
-    func attemptInTask(_ chance: Chance, _ section: (MutexGrant) -> Void) async throws -> Bool
+    func attempt(_ chance: Chance, _ section: (SeenGrant) -> Void) throws -> Bool
+    func attemptInTask(_ chance: Chance, _ section: (SeenGrant) -> Void) async throws -> Bool
 }
 
 /// A mutex of an arena, taken in all the ways that there are.
 struct ArenaMutex: StressedMutex {
     let mutex: SharedMemoryMutex
 
-    func attempt(_ chance: Chance, _ section: (MutexGrant) -> Void) throws -> Bool {
+    func attempt(_ chance: Chance, _ section: (SeenGrant) -> Void) throws -> Bool {
         switch chance.below(8) {
         case 0:
-            guard let lock = try mutex.tryLock() else { return false }
-            section(MutexGrant(lock))
+            guard case .acquired(let lock) = try mutex.tryLock() else { return false }
+            section(SeenGrant(lock))
             try lock.release()
         case 1...2:
             let lock = try mutex.lock()
-            section(MutexGrant(lock))
+            section(SeenGrant(lock))
             try lock.release()
         case 3...4:
-            try mutex.withLock(deadline: .now + .microseconds(chance.below(5000))) { section(MutexGrant($0)) }
+            try mutex.withLock(deadline: .now + .microseconds(chance.below(5000))) { section(SeenGrant($0)) }
         default:
-            try mutex.withLock { section(MutexGrant($0)) }
+            try mutex.withLock { section(SeenGrant($0)) }
         }
         return true
     }
 
-    func attemptInTask(_ chance: Chance, _ section: (MutexGrant) -> Void) async throws -> Bool {
+    func attemptInTask(_ chance: Chance, _ section: (SeenGrant) -> Void) async throws -> Bool {
         switch chance.below(4) {
         case 0:
             let lock = try await mutex.lock()
-            section(MutexGrant(lock))
+            section(SeenGrant(lock))
             try lock.release()
         case 1:
             let deadline = ContinuousClock.now + .microseconds(chance.below(5000))
-            try await mutex.withLock(deadline: deadline) { section(MutexGrant($0)) }
+            try await mutex.withLock(deadline: deadline) { section(SeenGrant($0)) }
         default:
-            try await mutex.withLock { section(MutexGrant($0)) }
+            try await mutex.withLock { section(SeenGrant($0)) }
         }
         return true
     }
 }
 
-extension MutexGrant {
-    fileprivate init(_ acquisition: SharedMemoryMutex.Acquisition) {
-        self.init(token: acquisition.token.value, abandoned: acquisition.abandoned?.value)
+extension SeenGrant {
+    fileprivate init(_ grant: MutexGrant) {
+        self.init(token: grant.token.value, abandoned: grant.abandoned?.value)
     }
 
     fileprivate init(_ lock: borrowing HeldMutex) {
@@ -76,14 +76,14 @@ struct StealingMutex: StressedMutex {
     let word: SharedWord
     let owner: UInt32
 
-    func attempt(_ chance: Chance, _ section: (MutexGrant) -> Void) -> Bool {
+    func attempt(_ chance: Chance, _ section: (SeenGrant) -> Void) -> Bool {
         var seen = MutexWord(raw: word.load())
         var since = hf_monotonic()
         while true {
             let isFree = seen.holder == .nobody
             let taken = seen.taken(by: owner, waiting: false)
             if isFree || hf_monotonic() - since > Self.patience, word.replace(seen.raw, by: taken.raw) {
-                section(MutexGrant(token: token(of: taken), abandoned: isFree ? nil : token(of: seen)))
+                section(SeenGrant(token: token(of: taken), abandoned: isFree ? nil : token(of: seen)))
                 word.replace(taken.raw, by: taken.released.raw)
                 return true
             }
@@ -93,7 +93,7 @@ struct StealingMutex: StressedMutex {
         }
     }
 
-    func attemptInTask(_ chance: Chance, _ section: (MutexGrant) -> Void) async -> Bool {
+    func attemptInTask(_ chance: Chance, _ section: (SeenGrant) -> Void) async -> Bool {
         attempt(chance, section)
     }
 

@@ -77,7 +77,7 @@ private func hold(
     _ section: (Grant) -> Void
 ) throws(LockError) {
     section(
-        Grant(isShared: lock.mode == .shared, token: lock.token?.value, abandoned: lock.abandoned?.process)
+        Grant(isShared: lock.mode == .shared, token: lock.token?.value, abandoned: lock.abandoned?.record?.process)
     )
     if try !lock.isStillInPlace() { page[.displaced].add() }
     try lock.release()

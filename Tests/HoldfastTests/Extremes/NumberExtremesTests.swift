@@ -25,7 +25,7 @@ struct NumberExtremesTests {
         #expect(refuses { _ = try block { try mutex.withLock { _ in } } })
         #expect(refuses { try block { try mutex.withLock(deadline: .now) { _ in } } })
         #expect(refuses { try block { try mutex.lock().release() } })
-        #expect(refuses { try block { _ = try mutex.tryLock() == nil } })
+        #expect(refuses { try block { _ = acquired(try mutex.tryLock()) == nil } })
         #expect(refuses { _ = try mutex.statistics })
         #expect(mutex.published == 0)
         let error = await #expect(throws: LockError.self) { try await mutex.withLock { _ in } }

@@ -45,7 +45,7 @@ struct HotPathTests {
     @Test("Taking and releasing a mutex that is free allocates nothing")
     func mutexAllocatesNothing() throws {
         let mutex = try MutexArena("\(directory)/arena", count: 1)[0]
-        var last = FencingToken(0)
+        var last = MutexToken(0)
         let count = try allocations {
             for _ in 0..<1000 { try mutex.withLock { last = $0.token } }
         }

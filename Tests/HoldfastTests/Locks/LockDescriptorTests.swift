@@ -18,7 +18,7 @@ struct LockDescriptorTests {
                 let file = "\(path)/\(pidFile)"
                 // That of a dead process is taken over in place, so that the descriptor is known by the name.
                 if pidFile { try "\(Processes.deadPID)\n".write(toFile: file, atomically: false, encoding: .utf8) }
-                let lock = pidFile ? try PIDFile(file).lock() : try LockFile(file).lock()
+                let lock = pidFile ? try await PIDFile(file).lock() : try await LockFile(file).lock()
                 let number = Processes.descriptors(of: file)[0]
                 try giveAway(number, to: path + "/data")
                 do throws(LockError) {
@@ -37,11 +37,11 @@ struct LockDescriptorTests {
         let path = TemporaryDirectory.current
         await #expect(processExitsWith: .success) { [path = path as String] in
             let file = try LockFile(path + "/l")
-            try file.lock().release()
+            try await file.lock().release()
             let number = Processes.descriptors(of: path + "/l")[0]
             try giveAway(number, to: path + "/data")
-            let lock = try file.lock()
-            let isBusy = if case .busy = try LockFile(path + "/l").tryLock() { true } else { false }
+            let lock = try await file.lock()
+            let isBusy = if case .busy = try await LockFile(path + "/l").tryLock() { true } else { false }
             precondition(isBusy)
             try checkUntouched(number, path + "/data")
             try lock.release()
@@ -66,12 +66,12 @@ struct LockDescriptorTests {
         await #expect(processExitsWith: .success) { [path = path as String] in
             let first = try LockFile(path)
             for isIdle in [true, false] {
-                let lost = try first.lock()
+                let lost = try await first.lock()
                 let number = Processes.descriptors(of: path)[0]
                 if isIdle {
                     try lost.release()
                     let second = try takeLock(path, number)
-                    let isBusy = if case .busy = try first.tryLock() { true } else { false }
+                    let isBusy = if case .busy = try await first.tryLock() { true } else { false }
                     precondition(isBusy, "two have one lock")
                     try second.release()
                 } else {
@@ -84,7 +84,7 @@ struct LockDescriptorTests {
                         isLost = error.code == .compromised
                     }
                     precondition(isLost, "it released another lock")
-                    let isBusy = if case .busy = try LockFile(path).tryLock() { true } else { false }
+                    let isBusy = if case .busy = try await LockFile(path).tryLock() { true } else { false }
                     precondition(isBusy, "the other lock is not held any more")
                     try second.release()
                 }

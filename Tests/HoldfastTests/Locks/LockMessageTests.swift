@@ -43,7 +43,7 @@ struct LockMessageTests {
         #expect(empty.description.contains("if no daemon is starting, delete the file"), "\(empty)")
         #expect(!empty.description.contains(words))
         try directory.unlink(name)
-        let held = try require(pidFile.tryLock())
+        let held = try await require(pidFile.tryLock())
         let locked = try await Task.detached {
             try timeOut { () throws(LockError) in try PIDFile(name, in: directory).lock(deadline: .now) }
         }.value

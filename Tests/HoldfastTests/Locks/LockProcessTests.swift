@@ -16,22 +16,22 @@ struct LockProcessTests {
     func abandoned() async throws {
         let path = path
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-            let lock = try LockFile(path, label: "the one that died").lock()
+            let lock = try await LockFile(path, label: "the one that died").lock()
             print(lock.token as Any)
             kill(getpid(), SIGKILL)
             _ = lock.mode
         }
         let file = try LockFile(path)
         guard case .abandoned(let record) = try file.status() else { throw Failed("\(try file.status())") }
-        let first = try require(file.tryLock())
-        #expect(first.abandoned == record)
-        #expect(first.abandoned?.label == "the one that died")
-        #expect(first.abandoned?.process.pid != getpid())
-        #expect(first.abandoned?.token == FencingToken(1))
+        let first = try await require(file.tryLock())
+        #expect(first.abandoned?.record == record)
+        #expect(first.abandoned?.record?.label == "the one that died")
+        #expect(first.abandoned?.record?.process.pid != getpid())
+        #expect(first.abandoned?.record?.token == FencingToken(1))
         #expect(first.token == FencingToken(2))
         #expect(Liveness.of(record.process).isDead)
         try first.release()
-        #expect(try require(file.tryLock()).abandoned == nil)
+        #expect(try await require(file.tryLock()).abandoned == nil)
     }
 
     @Test("An attempt that fails has let go when it returns, also while processes are being spawned")
@@ -55,15 +55,15 @@ struct LockProcessTests {
     func ends() async throws {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try LockFile(path).lock()
+            let lock = try await LockFile(path).lock()
             exit(lock.token == nil ? 1 : 0)
         }
-        #expect(try require(try LockFile(path).tryLock()).abandoned != nil)
+        #expect(try require(try await LockFile(path).tryLock()).abandoned != nil)
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try LockFile(path).lock()
+            let lock = try await LockFile(path).lock()
             _ = consume lock
         }
-        #expect(try require(try LockFile(path).tryLock()).abandoned == nil)
+        #expect(try require(try await LockFile(path).tryLock()).abandoned == nil)
     }
 
     @Test("flock(1) excludes this library, and is excluded by it")
@@ -89,14 +89,14 @@ struct LockProcessTests {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
             let file = try LockFile(path)
-            for _ in 0..<2 { try file.lock().release() }
-            let lock = try file.lock()
+            for _ in 0..<2 { try await file.lock().release() }
+            let lock = try await file.lock()
             // Swift hides fork(2); the C module has no reason to wrap it.
             let child = forked()
             if child == 0 {
                 // The end of the child's copy of the guard, and an attempt through the inherited file object.
                 try? lock.release()
-                let isBusy = if case .busy? = try? file.tryLock() { true } else { false }
+                let isBusy = if case .busy? = try? await file.tryLock() { true } else { false }
                 _exit(isBusy ? 0 : 1)
             }
             var status: Int32 = 0
@@ -171,7 +171,7 @@ struct LockProcessTests {
         #expect(FileManager.default.fileExists(atPath: path))
         // The kernel's word is enough to take the lock; the record is reported as that of a holder that died.
         let lock = try require(LockFile(path).tryLock())
-        #expect(lock.abandoned?.process.pidNamespace != ProcessIdentity.current.pidNamespace)
+        #expect(lock.abandoned?.record?.process.pidNamespace != ProcessIdentity.current.pidNamespace)
     }
 
     /// The processes of a namespace end a moment after the first of them.

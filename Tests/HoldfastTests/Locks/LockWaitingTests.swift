@@ -68,9 +68,9 @@ struct LockWaitingTests {
         try await waitUntil { file.site.waitingCount == 1 }
         try lock.release()
         // Free now, or the waiter's: either way it is not for the one who did not wait, until the waiter is through.
-        if case .busy = try file.tryLock() {} else { #expect(file.site.waitingCount == 0) }
+        if case .busy = try await file.tryLock() {} else { #expect(file.site.waitingCount == 0) }
         try await waiter.value
-        try require(try file.tryLock()).release()
+        try require(try await file.tryLock()).release()
     }
 
     @Test("Readers that wait together are served together")
@@ -118,7 +118,7 @@ struct LockWaitingTests {
                 waiter.cancel()
             }
             _ = try await waiter.value
-            try require(try LockFile(path).tryLock()).release()
+            try require(try await LockFile(path).tryLock()).release()
         }
     }
 
@@ -147,7 +147,7 @@ struct LockWaitingTests {
         #expect(error?.holder?.pid == getpid())
         #expect(waited >= .milliseconds(50) && waited < .seconds(600))
         try lock.release()
-        try require(try LockFile(path).tryLock()).release()
+        try require(try await LockFile(path).tryLock()).release()
     }
 
     @Test("A thread waits too, and its deadline holds")

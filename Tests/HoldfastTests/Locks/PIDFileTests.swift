@@ -120,8 +120,8 @@ struct PIDFileTests {
         try directory.writeRecord(of: process, to: "service.pid", label: "died")
         let before = try directory.status(of: name)?.identity
         let lock = try require(PIDFile(name, in: directory).tryLock())
-        #expect(lock.abandoned?.process == process)
-        #expect(lock.abandoned?.label == "died")
+        #expect(lock.abandoned?.record?.process == process)
+        #expect(lock.abandoned?.record?.label == "died")
         #expect(try directory.status(of: name)?.identity == before)
         #expect(try directory.read("service.pid").hasPrefix("\(getpid())\n"))
     }
@@ -148,7 +148,7 @@ struct PIDFileTests {
         let file = try PIDFile(directory.name("service.pid"), in: directory)
         let child = try Child("/bin/sleep", ["7200"])
         try directory.write("service.pid", "\(child.pid)\n")
-        switch try file.tryLock() {
+        switch try await file.tryLock() {
         case .acquired: throw Failed("acquired")
         case .busy(let holder): #expect(holder.pid == child.pid)
         }

@@ -58,7 +58,7 @@ struct UnwritableLockFileTests {
         var process = ProcessIdentity.current
         process.pid = Processes.deadPID
         try fileSystem.asSomebodyElse { try directory.writeRecord(of: process, to: "a.lock") }
-        #expect(try require(LockFile(name, in: directory).tryLock()).abandoned?.process == process)
+        #expect(try require(LockFile(name, in: directory).tryLock()).abandoned?.record?.process == process)
         let range = try LockFile(name, in: directory, family: .openFileDescription)
         let error = #expect(throws: LockError.self) { try require(range.tryLock()).release() }
         #expect(error?.code == .unsupported)
@@ -120,9 +120,12 @@ struct UnwritableLockFileTests {
         try FileManager.default.setAttributes(readOnly, ofItemAtPath: "\(directory.path)/a.lock")
         let file = try LockFile(name, in: directory)
         let held = KeptLock(try await file.lock())
-        let waiter = Task { try await file.withLock { lock in lock.token } }
+        let waiter = Task { try await file.withLock(.exclusive) { hold in hold.abandoned } }
         try await waitUntil { file.site.waitingCount == 1 }
         try held.release()
         #expect(try await waiter.value == nil)
+        let error = await #expect(throws: LockError.self) { try await file.withLock { grant in print(grant.fence) } }
+        #expect(error?.code == .refused)
+        #expect(error?.reason.contains("withLock(.exclusive)") == true)
     }
 }

@@ -21,17 +21,17 @@ struct ArenaDescriptorTests {
             let arena = try MutexArena(path, count: 2)
             let number = Processes.descriptors(of: path)[0]
             let holders = try MutexArena(path, count: 2)
-            let held = try holders[0].lock()
-            let before = try arena[1].lock()
+            let held = try await holders[0].lock()
+            let before = try await arena[1].lock()
             try replace(number, by: successor, path)
             do throws(LockError) {
-                let lock = try arena[0].lock(deadline: .now + .seconds(600))
+                let lock = try await arena[0].lock(deadline: .now + .seconds(600))
                 preconditionFailure("robbed: \(lock.token)")
             } catch {
                 precondition(error.code == .compromised && error.reason.contains("descriptor"), "\(error)")
             }
             do throws(LockError) {
-                _ = try arena[1].tryLock() == nil
+                _ = acquired(try await arena[1].tryLock()) == nil
                 preconditionFailure("acquires although it sees no deaths")
             } catch {
                 precondition(error.code == .compromised && error.reason.contains("descriptor"), "\(error)")
@@ -39,7 +39,7 @@ struct ArenaDescriptorTests {
             // What it has it can release, and its slot is its own to the end.
             try before.release()
             try held.release()
-            try MutexArena(path, count: 2)[0].withLock { _ in }
+            try await MutexArena(path, count: 2)[0].withLock { _ in }
         }
     }
 
@@ -67,7 +67,7 @@ struct ArenaDescriptorTests {
             }
             precondition(fcntl(number, F_GETFD) >= 0, "a stranger's file was closed")
             // The slot went with the mapping.
-            try MutexArena(path, count: 1)[0].withLock { #expect($0.abandoned == nil) }
+            try await MutexArena(path, count: 1)[0].withLock { #expect($0.abandoned == nil) }
         }
     }
 
@@ -83,7 +83,7 @@ struct ArenaDescriptorTests {
             try file.write(contentsOf: unsafe withUnsafeBytes(of: word.raw) { unsafe Data($0) })
             try replace(number, by: .otherFile, path)
             do throws(LockError) {
-                _ = try arena[0].lock().token
+                _ = try await arena[0].lock().token
                 preconditionFailure("tokens that nothing keeps")
             } catch {
                 precondition(error.code == .compromised, "\(error)")

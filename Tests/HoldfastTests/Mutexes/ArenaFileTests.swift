@@ -195,8 +195,8 @@ struct ArenaFileTests {
         let arena = try open(count: 2)
         #expect(try read(UInt32.self, at: 4096) == 0)
         try arena[0].withLock { acquisition in
-            #expect(acquisition.abandoned == FencingToken(1 << 32 | 7))
-            #expect(acquisition.token == FencingToken(1 << 32 | 8))
+            #expect(acquisition.abandoned == MutexToken(1 << 32 | 7))
+            #expect(acquisition.token == MutexToken(1 << 32 | 8))
         }
         try arena[1].withLock { #expect($0.abandoned == nil) }
     }
@@ -210,7 +210,7 @@ struct ArenaFileTests {
         func boot(_ id: Character) throws -> MutexArena {
             try MutexArena(name, in: directory, count: 2, bootID: String(repeating: id, count: 36))
         }
-        var tokens: [FencingToken] = []
+        var tokens: [MutexToken] = []
         do {
             let arena = try boot("a")
             for _ in 0..<10 { tokens.append(try arena[0].withLock { $0.token }) }
@@ -285,8 +285,8 @@ struct ArenaFileTests {
         let dead = MutexWord(futex: MutexWord.owner(slot: 9, generation: 3), count: .max)
         try write(dead.raw, at: 12288)
         try arena[0].withLock { acquisition in
-            #expect(acquisition.abandoned == FencingToken(1 << 32 | 0xffff_ffff))
-            #expect(acquisition.token == FencingToken(2 << 32 | 1))
+            #expect(acquisition.abandoned == MutexToken(1 << 32 | 0xffff_ffff))
+            #expect(acquisition.token == MutexToken(2 << 32 | 1))
         }
         try arena[0].withLock { #expect($0.abandoned == nil) }
     }

@@ -15,12 +15,12 @@ struct MutexProcessTests {
     private func mutex() throws -> SharedMemoryMutex { try MutexArena(path, count: 1)[0] }
 
     /// Starts a process that holds the mutex, and returns its token.
-    private func startHolder(_ prefix: [String] = []) throws -> (child: Child, token: FencingToken) {
+    private func startHolder(_ prefix: [String] = []) throws -> (child: Child, token: MutexToken) {
         let command = prefix + [Self.holder, "hold", path]
         let child = try Child(command[0], Array(command.dropFirst()))
         try child.waitForOutput("held")
         let number = child.printed.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0) }
-        return (child, FencingToken(try #require(number)))
+        return (child, MutexToken(try #require(number)))
     }
 
     @Test("The mutex of a holder that was killed is had within moments, and its death is told once, with its token")
@@ -28,7 +28,7 @@ struct MutexProcessTests {
         let mutex = try mutex()
         for _ in 0..<5 {
             let holder = try startHolder()
-            let isBusy = try mutex.tryLock() == nil
+            let isBusy = acquired(try mutex.tryLock()) == nil
             #expect(isBusy)
             holder.child.signal(SIGKILL)
             let lock = try mutex.lock(deadline: .now + .seconds(600))
@@ -46,7 +46,7 @@ struct MutexProcessTests {
         let holder = try startHolder()
         holder.child.signal(SIGKILL)
         holder.child.wait()
-        let lock = try mutex.tryLock()
+        let lock = acquired(try mutex.tryLock())
         #expect(lock?.abandoned == holder.token)
     }
 
@@ -64,12 +64,12 @@ struct MutexProcessTests {
     func ends() async throws {
         let path = path
         await #expect(processExitsWith: .success) { [path = path as String] in
-            exitHolding(try MutexArena(path, count: 1)[0].lock())
+            exitHolding(try await MutexArena(path, count: 1)[0].lock())
         }
         let mutex = try mutex()
         #expect(try await mutex.withLock { $0.abandoned } != nil)
         await #expect(processExitsWith: .success) { [path = path as String] in
-            let lock = try MutexArena(path, count: 1)[0].lock()
+            let lock = try await MutexArena(path, count: 1)[0].lock()
             _ = consume lock
         }
         #expect(try await mutex.withLock { $0.abandoned } == nil)
@@ -83,7 +83,7 @@ struct MutexProcessTests {
         let error = #expect(throws: LockError.self) { try mutex.withLock(deadline: .now + .seconds(2)) { _ in } }
         #expect(error?.code == .timedOut)
         #expect(error?.holder?.pid == holder.child.pid)
-        let isBusy = try mutex.tryLock() == nil
+        let isBusy = acquired(try mutex.tryLock()) == nil
         #expect(isBusy)
         holder.child.signal(SIGCONT)
         holder.child.signal(SIGKILL)
@@ -110,7 +110,7 @@ struct MutexProcessTests {
         let path = path
         let mutex = try mutex()
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-            let lock = try MutexArena(path, count: 1)[0].lock()
+            let lock = try await MutexArena(path, count: 1)[0].lock()
             let child = forked()
             if child == 0 {
                 closePipes()
@@ -141,7 +141,7 @@ struct MutexProcessTests {
             precondition(status == 0, "the child failed in step \(status >> 8)")
             // Whatever the child did, its parent holds the mutex.
             let token = lock.token
-            let isHeld = try first.tryLock() == nil
+            let isHeld = acquired(try await first.tryLock()) == nil
             precondition(isHeld, "the parent's lock is gone")
             try lock.release()
             let next = try await first.withLock { $0.token }
@@ -155,7 +155,7 @@ struct MutexProcessTests {
         let mutex = try mutex()
         let process = Task {
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String] in
-                let lock = try MutexArena(path, count: 1)[0].lock()
+                let lock = try await MutexArena(path, count: 1)[0].lock()
                 try "\(getpid())".write(toFile: path + ".pid", atomically: true, encoding: .utf8)
                 let words: [UnsafeMutablePointer<CChar>?] = unsafe [strdup("sleep"), strdup("7200"), nil]
                 closePipes()
@@ -194,7 +194,7 @@ private func childOfMember(
     guard let arena = try? MutexArena(path, count: 2) else { return 7 }
     if (try? arena[1].withLock { $0.token }) == nil { return 8 }
     do throws(LockError) {
-        if try arena[0].tryLock() != nil { return 9 }
+        if acquired(try arena[0].tryLock()) != nil { return 9 }
     } catch { return 10 }
     return 0
 }

@@ -29,11 +29,11 @@ struct MutexTests {
     @Test func whoeverComesSecondIsToldThatItIsTaken() throws {
         let mutex = try arena()[0]
         let held = try mutex.lock()
-        let isBusy = try mutex.tryLock() == nil
+        let isBusy = acquired(try mutex.tryLock()) == nil
         #expect(isBusy)
         #expect(throws: LockError.self) { try mutex.withLock(deadline: .now + .milliseconds(5)) { _ in } }
         try held.release()
-        let isFree = try mutex.tryLock() != nil
+        let isFree = acquired(try mutex.tryLock()) != nil
         #expect(isFree)
     }
 
@@ -62,7 +62,7 @@ struct MutexTests {
         await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<4 {
                 group.addTask {
-                    for _ in 0..<20_000 { try mutex.withLock { _ in unsafe counter += 1 } }
+                    try block { for _ in 0..<20_000 { try mutex.withLock { _ in unsafe counter += 1 } } }
                 }
             }
         }
@@ -76,7 +76,7 @@ struct MutexTests {
         let mutex = try arena()[0]
         let held = KeptMutex(try await mutex.lock())
         let entered = Entered()
-        let tokens = try await withThrowingTaskGroup(of: FencingToken.self) { group in
+        let tokens = try await withThrowingTaskGroup(of: MutexToken.self) { group in
             for _ in 0..<64 {
                 group.addTask {
                     try await mutex.withLock { acquisition in
@@ -141,7 +141,7 @@ struct MutexTests {
                 waiter.cancel()
             }
             _ = try await waiter.value
-            let isFree = try mutex.tryLock() != nil
+            let isFree = acquired(try await mutex.tryLock()) != nil
             #expect(isFree)
         }
     }
@@ -162,7 +162,7 @@ struct MutexTests {
         let late = Task { try await mutex.lock().release() }
         late.cancel()
         _ = await late.result
-        let isFree = try mutex.tryLock() != nil
+        let isFree = acquired(try await mutex.tryLock()) != nil
         #expect(isFree)
     }
 
@@ -194,7 +194,7 @@ struct MutexTests {
                 await Task.yield(); throw Mine()
             }
         }
-        let isFree = try mutex.tryLock() != nil
+        let isFree = acquired(try await mutex.tryLock()) != nil
         #expect(isFree)
     }
 

@@ -45,7 +45,7 @@ struct OrphanSweepTests {
         let orphan = ".state.0123456789abcdef.tmp"
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = directory.path as String] in
             let directory = try OpenDirectory(path)
-            let lock = try LockFile(sidecar: directory.name(".state.lock"), in: directory).lock()
+            let lock = try await LockFile(sidecar: directory.name(".state.lock"), in: directory).lock()
             try directory.put(".state.0123456789abcdef.tmp", [1, 2, 3])
             kill(getpid(), SIGKILL)
             try lock.release()

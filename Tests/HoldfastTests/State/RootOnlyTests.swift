@@ -119,7 +119,7 @@ struct RootOnlyTests {
         #expect(try Mount.run("mount", ["-o", "remount,ro", path]))
         let file = try LockFile(directory.name("a.lock"), in: directory)
         let held = KeptLock(try await file.lock())
-        let waiter = Task { try await file.withLock { lock in lock.token } }
+        let waiter = Task { try await file.withLock(.exclusive) { hold in hold.abandoned } }
         try await waitUntil { file.site.waitingCount == 1 }
         try held.release()
         #expect(try await waiter.value == nil)
@@ -211,7 +211,7 @@ struct RootOnlyTests {
         try directory.fileSystem.setPermissions(directory.descriptor.rawValue, 0o755)
         await #expect(processExitsWith: .success) { [path = path as String] in
             let directory = try OpenDirectory(path)
-            let lock = try require(PIDFile(directory.name("a.pid"), in: directory).tryLock())
+            let lock = try await require(PIDFile(directory.name("a.pid"), in: directory).tryLock())
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
             try lock.release()
             #expect(try directory.read("a.pid").split(separator: "\n").first?.allSatisfy { $0 == " " } == true)

@@ -51,3 +51,11 @@ final class Flag: Sendable {
     /// False if it was set already.
     func set() -> Bool { !value.exchange(true, ordering: .relaxed) }
 }
+
+/// The mutex, if an attempt got it.
+func acquired(_ attempt: consuming HeldMutex.Attempt) -> HeldMutex? {
+    switch consume attempt {
+    case .acquired(let lock): lock
+    case .busy: nil
+    }
+}

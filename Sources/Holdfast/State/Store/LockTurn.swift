@@ -130,7 +130,7 @@ extension LockTurn {
         guard let turn = repeatable, deadline.map({ $0 > .now }) ?? true else { return try mutex.lock(deadline: deadline) }
         if let failure = turn.takeFailure(where: { $0.isFor(mutex) }) { throw failure }
         if let lock = turn.takeLock(of: mutex) { return lock }
-        if let lock = try mutex.tryLock() { return lock }
+        if let lock = try mutex.takeIfFree() { return lock }
         try turn.checkWantsNothing(path: mutex.arena.path)
         turn.state.withLock { $0.wanted = .mutex(mutex, deadline: deadline) }
         throw busy(mutex.arena.path)
