@@ -107,10 +107,12 @@ extension StateEngine {
             return try slots.write(payload, header, after: base, turn, request)
         case .plainToSlots(let turn, let lock):
             let commit = try slots.saveFirst(payload, inPlaceOf: turn.file, lock, request)
+            TwoSlotSidecar.release(lock)
             turn.end()
             return commit
         case .slotsToPlain(let lock, let turn, let base):
             let commit = try save(payload, inPlaceOf: base, turn, request)
+            _ = consume turn
             try? lock.release()
             return commit
         }
