@@ -10,8 +10,8 @@
 #include <sys/sysmacros.h>
 #endif
 
-int hf_flock(int descriptor, bool exclusive, bool wait) {
-    return flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB));
+int hf_flock(int descriptor, bool exclusive) {
+    return flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
 }
 
 static struct flock byte_range(bool exclusive, off_t start, off_t length) {
@@ -30,11 +30,6 @@ int hf_ofd_lock(int descriptor, bool exclusive, bool wait, off_t start, off_t le
 
 int hf_flock_release(int descriptor) {
     return flock(descriptor, LOCK_UN);
-}
-
-int hf_ofd_release(int descriptor) {
-    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-    return fcntl(descriptor, F_OFD_SETLK, &whole);
 }
 
 int hf_ofd_test(int descriptor, off_t start, off_t length) {

@@ -32,10 +32,6 @@ uint64_t hf_wall_clock_milliseconds(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-int hf_process_exists(pid_t pid) {
-    return kill(pid, 0);
-}
-
 void hf_end_by_signal(int number) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);

@@ -47,18 +47,6 @@ int hf_identity_at(int directory, const char *name, uint64_t *device, uint64_t *
    for: one that hangs does not hold up the caller. */
 uint64_t hf_device(int descriptor);
 
-static inline int hf_mkdirat(int directory, const char *name, mode_t mode) { return mkdirat(directory, name, mode); }
-static inline int hf_unlinkat(int directory, const char *name) { return unlinkat(directory, name, 0); }
-static inline int hf_renameat(int directory, const char *from, const char *to) {
-    return renameat(directory, from, directory, to);
-}
-static inline int hf_linkat(int directory, const char *from, const char *to) {
-    return linkat(directory, from, directory, to, 0);
-}
-static inline int hf_ftruncate(int descriptor, off_t size) { return ftruncate(descriptor, size); }
-static inline int hf_fchmod(int descriptor, mode_t mode) { return fchmod(descriptor, mode); }
-static inline int hf_fchown(int descriptor, uid_t owner, gid_t group) { return fchown(descriptor, owner, group); }
-
 /* renameat2(2) with RENAME_NOREPLACE (renameatx_np with RENAME_EXCL on Darwin): EEXIST if `to` exists; EINVAL or
    ENOSYS where the file system or the kernel cannot. */
 int hf_renameat_noreplace(int directory, const char *from, const char *to);

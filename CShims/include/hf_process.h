@@ -31,8 +31,6 @@ int64_t hf_boot_second(void);
 /* 1 if /proc/PID/fd has the file of the descriptor, so that the PID is that process's in our PID namespace; 0 if not, -1
    if this cannot be seen (EACCES). */
 int hf_process_has_open(pid_t pid, int descriptor);
-/* kill(pid, 0): 0 there, -1 with ESRCH (not in this PID namespace) or EPERM (there, another user's). */
-int hf_process_exists(pid_t pid);
 /* /proc/sys/kernel/random/boot_id: 36 characters and NUL. The same in every container of one kernel. */
 int hf_boot_id(char boot_id[_Nonnull 37]);
 /* Inode numbers of /proc/self/ns/pid and /proc/self/ns/time; ENOTSUP where there are no namespaces. */

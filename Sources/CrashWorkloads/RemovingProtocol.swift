@@ -59,7 +59,7 @@ package struct RemovingProtocol {
     }
 
     private func isDead(_ pid: Int32) -> Bool {
-        hf_process_exists(pid) != 0 && hf_errno() == ESRCH
+        kill(pid, 0) != 0 && hf_errno() == ESRCH
     }
 }
 

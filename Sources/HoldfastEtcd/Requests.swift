@@ -151,9 +151,4 @@ private func endOfRange(_ prefix: [UInt8]) -> Data {
 
 /// A number as bytes whose order is that of the numbers.
 func bigEndian(_ value: UInt64) -> [UInt8] { (0..<8).reversed().map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
-
-func hexadecimal(_ value: UInt64) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
-}
 #endif

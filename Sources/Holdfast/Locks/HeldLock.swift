@@ -43,23 +43,27 @@ public struct HeldLock: ~Copyable, Sendable {
     /// cannot write that it was told, so the next one is told too.
     public var abandoned: LockHolder? { abandonedRecord.map { LockHolder(abandoned: $0) } }
 
-    let file: LockFile
-    let rawDescriptor: Int32
-    private let identity: FileIdentity
     /// What the previous holder left in the file.
     private let abandonedRecord: LockRecord?
-    private var holder: HolderID
-    /// Tells this lock from a later one with the same descriptor.
-    private let hold: UInt64
-    /// The process that took the lock, which alone may write to the file.
-    private let owner: Int32
-    /// How many digits line 1 of our record has; 0 if the acquisition wrote none.
-    private let pidLength: Int
-    private var isHeld = true
-    /// Whether the description has locks of both families.
-    private let hasBothFamilies: Bool
-    /// Whether a child process shares the description: an unlock of it would take the child's lock too.
-    private var isInherited = false
+    /// Nil when the lock has ended.
+    private var opened: OpenLockFile?
+    private var hold: Hold
+
+    /// What the end of a lock has to know beside its open file.
+    fileprivate struct Hold: Sendable {
+        let file: LockFile
+        var holder: HolderID
+        /// Tells this lock from a later one with the same descriptor.
+        let number: UInt64
+        /// How many digits line 1 of our record has; 0 if the acquisition wrote none.
+        let pidLength: Int
+        /// Whether the description has locks of both families.
+        let hasBothFamilies: Bool
+        /// Whether a child process shares the description: an unlock of it would take the child's lock too.
+        var isInherited = false
+    }
+
+    var file: LockFile { hold.file }
 
     init(
         _ opened: consuming OpenLockFile,
@@ -74,18 +78,19 @@ public struct HeldLock: ~Copyable, Sendable {
         self.mode = mode
         self.token = token
         abandonedRecord = abandoned
-        self.file = file
-        self.holder = holder
-        identity = opened.identity
-        owner = opened.owner
-        rawDescriptor = opened.relinquish()
-        pidLength = template?.pidLength ?? 0
-        self.hasBothFamilies = hasBothFamilies
-        hold = file.site.hold(holder, with: rawDescriptor)
+        hold = Hold(
+            file: file,
+            holder: holder,
+            number: file.site.hold(holder, with: opened.descriptor.rawValue),
+            pidLength: template?.pidLength ?? 0,
+            hasBothFamilies: hasBothFamilies
+        )
+        self.opened = consume opened
     }
 
     deinit {
-        if isHeld { _ = end() }
+        let hold = hold
+        if let opened { _ = hold.end(opened) }
     }
 
     /// Releases the lock and reports what went wrong with that.
@@ -97,8 +102,7 @@ public struct HeldLock: ~Copyable, Sendable {
     ///   one died. `.compromised`: other code of this process has closed the lock's descriptor, and with that released it
     ///   before.
     public consuming func release() throws(LockError) {
-        isHeld = false
-        if let failure = end() { throw failure }
+        if let opened = opened.take(), let failure = hold.end(opened) { throw failure }
     }
 
     /// Whether the path still names the locked file.
@@ -108,7 +112,7 @@ public struct HeldLock: ~Copyable, Sendable {
     /// - Throws: ``LockError`` `.systemFailure` if that cannot be found out.
     public borrowing func isStillInPlace() throws(LockError) -> Bool {
         do throws(SystemError) {
-            return try file.directory.identity(of: file.name) == identity
+            return try opened?.isNamed(file.name, in: file.directory) ?? false
         } catch {
             throw LockError(error, path: file.path, while: "look at it")
         }
@@ -117,50 +121,51 @@ public struct HeldLock: ~Copyable, Sendable {
     /// The locked open file description, for a child process that shall share it: the lock is then held for as long as
     /// either lives, so its release here only closes.
     package mutating func inheritableDescriptor() -> Int32 {
-        isInherited = true
-        return rawDescriptor
+        hold.isInherited = true
+        return opened?.descriptor.rawValue ?? -1
     }
 
     /// Makes another task or thread of this process its holder.
     mutating func hand(to other: HolderID) {
-        file.site.letGo(holder)
+        file.site.letGo(hold.holder)
         file.site.hold(other)
-        holder = other
+        hold.holder = other
     }
+}
 
-    private borrowing func end() -> LockError? {
-        let fileSystem = file.directory.fileSystem
+extension HeldLock.Hold {
+    /// Unlocks the file, and closes it or keeps it for the next lock.
+    fileprivate func end(_ opened: consuming OpenLockFile) -> LockError? {
         var failure: SystemError?
         func note(_ action: () throws(SystemError) -> Void) {
             do throws(SystemError) { try action() } catch { failure = failure ?? error }
         }
         // After a fork the description is shared with the parent: anything but close would release or falsify its lock.
-        guard owner == getpid() else {
-            note { () throws(SystemError) in try fileSystem.close(rawDescriptor) }
-            return nil
-        }
+        if opened.owner != getpid() { return nil }
         // Else what is written, unlocked and closed is a stranger's file, or another lock.
-        let isOurs = file.site.letGo(holder, with: rawDescriptor, hold)
-        guard isOurs, ((try? fileSystem.status(rawDescriptor).identity) ?? identity) == identity else {
+        let number = opened.descriptor.rawValue
+        guard file.site.letGo(holder, with: number, self.number), opened.isStillOpen() else {
+            _ = opened.relinquish()
             file.site.wakeWaiters()
             let reason = """
-                other code in this process has closed its file descriptor \(rawDescriptor), and with that released it
+                other code in this process has closed its file descriptor \(number), and with that released it
                 """
             return LockError(.compromised, path: file.path, reason: reason)
         }
-        if pidLength > 0, file.role != .sidecar {
-            note { () throws(SystemError) in try file.endRecord(of: rawDescriptor, pidLength: pidLength) }
+        if pidLength > 0 {
+            note { () throws(SystemError) in try file.role.end(opened, of: file, pidLength: pidLength) }
         }
         // Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
         if !isInherited {
-            let family = file.family
-            note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family) }
-            if hasBothFamilies {
-                note { () throws(SystemError) in try fileSystem.unlock(rawDescriptor, family.other) }
-            }
+            let fileSystem = file.directory.fileSystem
+            note { () throws(SystemError) in try fileSystem.unlock(number, file.family) }
+            if hasBothFamilies { note { () throws(SystemError) in try fileSystem.unlock(number, file.family.other) } }
         }
-        let isKept = pidLength > 0 && !isInherited && failure == nil && file.keep(rawDescriptor, identity)
-        if !isKept { note { () throws(SystemError) in try fileSystem.close(rawDescriptor) } }
+        var closing: OpenLockFile? = consume opened
+        if pidLength > 0, !isInherited, failure == nil, let kept = closing.take() { closing = file.keep(kept) }
+        if let closing {
+            do throws(SystemError) { try closing.close() } catch { failure = failure ?? error }
+        }
         file.site.wakeWaiters()
         return failure.map { LockError($0, path: file.path, while: "release it cleanly") }
     }

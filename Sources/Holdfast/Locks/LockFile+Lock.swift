@@ -5,8 +5,9 @@
 internal import _HoldfastCShims
 
 extension HeldLock {
+    // Frozen: only then can another module take the lock out of it by a pattern.
     /// What became of an attempt that does not wait.
-    public enum Attempt: ~Copyable, Sendable {
+    @frozen public enum Attempt: ~Copyable, Sendable {
         /// The lock is held.
         case acquired(HeldLock)
         /// Another holder has it, or the guard that new tokens need, or others of this process wait for it already.

@@ -22,23 +22,10 @@ internal import _HoldfastCShims
 ///
 /// Advisory: it binds those who lock. On a network file system it is as good as that system's locks are.
 public final class LockFile: Sendable {
-    /// What the file is for: that decides what an acquisition does beside locking.
-    package enum Role: Hashable, Sendable {
-        /// A public lock, which gives out fencing tokens.
-        case fenced
-        /// A lock beside something else: no tokens, so no flush and no companion.
-        ///
-        /// Its record says who used it last. It is written only when that changes, never blanked: a lone writer writes
-        /// none. A last user that is not seen to live may have died in the middle, and is reported as if it had.
-        case sidecar
-        /// A PID file: made locked, removed at release.
-        case pidFile
-    }
-
     package let directory: OpenDirectory
     package let name: FileName
     package let family: LockFamily
-    let role: Role
+    let role: any LockRole
     let label: String?
     /// Who may use the file, if it is made here.
     let creation: FileCreation
@@ -99,22 +86,16 @@ public final class LockFile: Sendable {
         try self.init(name, in: directory, family: .flock, label: nil, role: .sidecar, creation)
     }
 
-    package init(
+    init(
         _ name: FileName,
         in directory: OpenDirectory,
         family: LockFamily,
         label: String?,
-        role: Role,
+        role: some LockRole,
         _ creation: FileCreation
     ) throws(LockError) {
         let path = directory.path(of: name)
-        let longest: FileName? =
-            switch role {
-            case .fenced: name.companion("guard")
-            case .pidFile: name.uniqueCompanion(Self.publishingSuffix)
-            case .sidecar: name
-            }
-        if longest == nil {
+        if role.longestName(for: name) == nil {
             throw LockError(.refused, path: path, reason: "the name is too long: it leaves none for its companions")
         }
         if let refusal = creation.refusal {
@@ -149,12 +130,11 @@ public final class LockFile: Sendable {
 extension LockFile {
     /// The record of this process, made once and again after a fork.
     func recordTemplate() -> LockRecordTemplate {
-        template.withLock { template in
-            if let template, template.pid == getpid() { return template }
-            let made = makeTemplate(showsHolder: role != .sidecar)
-            template = made
-            return made
-        }
+        if let made = template.withLock({ $0 }), made.pid == getpid() { return made }
+        // Not under the lock: it asks the kernel who this process is.
+        let made = makeTemplate(showsHolder: role.showsHolder)
+        template.withLock { $0 = made }
+        return made
     }
 
     /// A record of this process, of which line 1 shows the holder or is blank from the beginning.
@@ -178,17 +158,12 @@ extension LockFile {
         return kept
     }
 
-    /// Keeps an unlocked file open for the next exclusive lock.
-    ///
-    /// False if it must be closed instead.
+    /// Keeps an unlocked file open for the next exclusive lock, or returns it to be closed.
     ///
     /// Waiters in other processes hear of the release by the write that blanked line 1, a moment before.
-    func keep(_ descriptor: Int32, _ identity: FileIdentity) -> Bool {
-        guard role == .fenced else { return false }
-        return idle.withLock { idle in
-            if idle != nil { return false }
-            idle = OpenLockFile(Descriptor(directory.fileSystem, owning: descriptor), identity: identity)
-            return true
-        }
+    func keep(_ file: consuming OpenLockFile) -> OpenLockFile? {
+        var file: OpenLockFile? = consume file
+        if role.keepsOpen { idle.withLock { idle in if idle == nil { idle = file.take() } } }
+        return file
     }
 }

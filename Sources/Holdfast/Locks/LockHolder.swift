@@ -101,23 +101,3 @@ extension LockHolder {
         return holder
     }
 }
-
-/// A time in milliseconds since 1970, spelt `2026-02-03T04:05:06Z`.
-///
-/// strftime(3) knows the calendar; this library does not.
-package func utcTime(_ milliseconds: UInt64) -> String {
-    utcTime(seconds: Int64(milliseconds / 1000))
-}
-
-/// A time in seconds since 1970, spelt in the same way.
-func utcTime(seconds: Int64) -> String {
-    guard var time = time_t(exactly: seconds) else { return "an unknown time" }
-    var fields = unsafe tm()
-    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
-        guard
-            let start = text.baseAddress, unsafe gmtime_r(&time, &fields) != nil,
-            unsafe strftime(start, text.count, "%Y-%m-%dT%H:%M:%SZ", &fields) > 0
-        else { return "an unknown time" }
-        return unsafe String(cString: start)
-    }
-}

@@ -3,7 +3,7 @@
 // The one thread of a process that sleeps at the words of mutexes for which tasks wait. Tasks of one process stand in line
 // for each mutex; the thread contends for it as any other waiter does, for the first in the line, and hands it over.
 //
-// Invariants: what is granted, cancelled or expired is decided by the line's `LockQueue`, under one lock, in which nothing
+// Invariants: what is granted, cancelled or expired is decided by the line's `WaitQueue`, under one lock, in which nothing
 // asks the kernel; a waiter that is told anything but its grant holds nothing. Only the thread makes attempts, outside that
 // lock. A mutex that is slept at keeps its arena mapped. A waiter costs the thread a bounded number of steps, however many
 // wait with it; a turn looks once at each mutex that is waited for.
@@ -13,7 +13,7 @@ internal import _HoldfastCShims
 
 package final class MutexReactor: Sendable {
     typealias Outcome = Result<SharedMemoryMutex.Acquisition, LockError>
-    fileprivate typealias Ticket = LockQueue<ContinuousClock.Instant>.Ticket
+    fileprivate typealias Ticket = WaitQueue.Ticket
 
     /// One task that waits.
     fileprivate struct Waiter: Sendable {
@@ -27,7 +27,7 @@ package final class MutexReactor: Sendable {
 
     /// The tasks that wait for one mutex, in the order in which they came.
     fileprivate struct Line {
-        var queue = LockQueue<ContinuousClock.Instant>()
+        var queue = WaitQueue()
         var waiters: [Ticket: Waiter] = [:]
     }
 
@@ -196,7 +196,7 @@ extension MutexReactor {
     private func conclude(
         _ waiter: Waiter,
         hasOutcome: Bool
-    ) -> LockQueue<ContinuousClock.Instant>.Conclusion {
+    ) -> WaitQueue.Conclusion {
         let key = waiter.contender.mutex.key
         return state.withLock { state in
             let conclusion = state.lines[key]?.queue.conclude(hasOutcome: hasOutcome) ?? .settled

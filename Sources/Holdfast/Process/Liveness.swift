@@ -97,7 +97,7 @@ public enum Liveness: Hashable, Sendable {
             }
         }
 
-        if hf_process_exists(pid) == 0 { return .alive("there is a process \(pid)") }
+        if kill(pid, 0) == 0 { return .alive("there is a process \(pid)") }
         switch hf_errno() {
         case ESRCH: return .dead("there is no process \(pid)")
         case EPERM: return .alive("there is a process \(pid), of another user")

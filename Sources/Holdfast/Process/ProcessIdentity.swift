@@ -92,10 +92,3 @@ extension ProcessIdentity {
         "process \(pid)\(isOfAnotherNamespace ? " of another PID namespace" : "")"
     }
 }
-
-/// A text that somebody else chose, for messages: nothing in it moves a terminal's cursor or begins a line.
-func printable(_ text: String) -> String {
-    var shown = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars { shown.append(scalar.isHarmless ? scalar : "?") }
-    return String(shown)
-}

@@ -103,12 +103,6 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible, Expressible
     }
 }
 
-/// 16 lower-case digits.
-package func hexadecimal(_ value: UInt64) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-}
-
 private func isLowerHexadecimal(_ byte: UInt8) -> Bool {
     (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
 }

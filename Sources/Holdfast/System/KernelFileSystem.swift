@@ -112,7 +112,7 @@ package struct KernelFileSystem: FileSystem {
     }
 
     package func truncate(_ descriptor: Int32, to size: Int64) throws(SystemError) {
-        try check("ftruncate", hf_ftruncate(descriptor, off_t(size)))
+        try check("ftruncate", ftruncate(descriptor, off_t(size)))
     }
 
     package func sync(_ descriptor: Int32, _ kind: SyncKind) throws(SystemError) {
@@ -131,7 +131,7 @@ package struct KernelFileSystem: FileSystem {
     ) throws(SystemError) {
         try unsafe withPaths(name, newName) { from, to throws(SystemError) in
             if replacing {
-                try check("renameat", unsafe hf_renameat(directory, from, to))
+                try check("renameat", unsafe renameat(directory, from, directory, to))
             } else {
                 try check("renameat2", unsafe hf_renameat_noreplace(directory, from, to))
             }
@@ -140,7 +140,7 @@ package struct KernelFileSystem: FileSystem {
 
     package func link(_ name: String, to newName: String, in directory: Int32) throws(SystemError) {
         try unsafe withPaths(name, newName) { from, to throws(SystemError) in
-            try check("linkat", unsafe hf_linkat(directory, from, to))
+            try check("linkat", unsafe linkat(directory, from, directory, to, 0))
         }
     }
 
@@ -152,13 +152,13 @@ package struct KernelFileSystem: FileSystem {
 
     package func unlink(_ name: String, in directory: Int32) throws(SystemError) {
         try unsafe name.withPath { name throws(SystemError) in
-            try check("unlinkat", unsafe hf_unlinkat(directory, name))
+            try check("unlinkat", unsafe unlinkat(directory, name, 0))
         }
     }
 
     package func makeDirectory(_ name: String, in directory: Int32, permissions: UInt32) throws(SystemError) {
         try unsafe name.withPath { name throws(SystemError) in
-            try check("mkdirat", unsafe hf_mkdirat(directory, name, mode_t(permissions)))
+            try check("mkdirat", unsafe mkdirat(directory, name, mode_t(permissions)))
         }
     }
 
@@ -181,11 +181,11 @@ package struct KernelFileSystem: FileSystem {
     }
 
     package func setOwner(_ descriptor: Int32, owner: UInt32, group: UInt32) throws(SystemError) {
-        try check("fchown", hf_fchown(descriptor, owner, group))
+        try check("fchown", fchown(descriptor, owner, group))
     }
 
     package func setPermissions(_ descriptor: Int32, _ permissions: UInt32) throws(SystemError) {
-        try check("fchmod", hf_fchmod(descriptor, mode_t(permissions)))
+        try check("fchmod", fchmod(descriptor, mode_t(permissions)))
     }
 
     package func attributeNames(_ descriptor: Int32) throws(SystemError) -> [String] {
@@ -210,7 +210,7 @@ package struct KernelFileSystem: FileSystem {
     package func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         let (call, result) =
             switch kind {
-            case .flock: ("flock", hf_flock(descriptor, exclusive, false))
+            case .flock: ("flock", hf_flock(descriptor, exclusive))
             case .openFileDescription: ("fcntl(F_OFD_SETLK)", hf_ofd_lock(descriptor, exclusive, false, 0, 0))
             }
         if result == 0 { return true }
@@ -223,7 +223,7 @@ package struct KernelFileSystem: FileSystem {
     package func unlock(_ descriptor: Int32, _ kind: LockFamily) throws(SystemError) {
         switch kind {
         case .flock: try check("flock", hf_flock_release(descriptor))
-        case .openFileDescription: try check("fcntl(F_OFD_SETLK)", hf_ofd_release(descriptor))
+        case .openFileDescription: try check("fcntl(F_OFD_SETLK)", hf_ofd_release_range(descriptor, 0, 0))
         }
     }
 

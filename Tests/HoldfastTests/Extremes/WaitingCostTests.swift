@@ -12,11 +12,11 @@ struct WaitingCostTests {
     private static let crowds = [1000, 10_000]
 
     /// A queue in which so many wait, every second with a deadline, the latest first.
-    private func crowd(_ count: Int) -> (queue: LockQueue<Int>, tickets: [LockQueue<Int>.Ticket]) {
-        var queue = LockQueue<Int>()
+    private func crowd(_ count: Int) -> (queue: WaitQueue, tickets: [WaitQueue.Ticket]) {
+        var queue = WaitQueue()
         let tickets = (0..<count).map { _ in queue.draw() }
         for (index, ticket) in tickets.enumerated() {
-            let enqueued = queue.enqueue(ticket, deadline: index % 2 == 0 ? count - index : nil)
+            let enqueued = queue.enqueue(ticket, deadline: index % 2 == 0 ? instant(count - index) : nil)
             #expect(enqueued == .waiting)
         }
         return (queue, tickets)
@@ -26,8 +26,8 @@ struct WaitingCostTests {
     func grants(count: Int) {
         var (queue, tickets) = crowd(count)
         for ticket in tickets {
-            #expect(queue.nextDeadline.map { $0 > 0 } != false)
-            let expired = queue.expire(at: 0)
+            #expect(queue.nextDeadline.map { $0 > instant(0) } != false)
+            let expired = queue.expire(at: instant(0))
             let head = queue.attempt()
             let conclusion = queue.conclude(hasOutcome: true)
             #expect(expired.isEmpty && head == ticket && conclusion == .settled)
@@ -46,7 +46,7 @@ struct WaitingCostTests {
         #expect(queue.steps <= 40 * count)
         (queue, tickets) = crowd(count)
         for index in tickets.indices where index % 3 == 1 { _ = queue.cancel(tickets[index]) }
-        for now in 0...count { _ = queue.expire(at: now) }
+        for now in 0...count { _ = queue.expire(at: instant(now)) }
         #expect(queue.nextDeadline == nil)
         #expect(queue.head == tickets[3])
         #expect(queue.steps <= 40 * count)
@@ -54,12 +54,12 @@ struct WaitingCostTests {
 
     @Test("A queue with one that waits long keeps nothing of those that come and go behind it")
     func comeAndGo() {
-        var queue = LockQueue<Int>()
+        var queue = WaitQueue()
         let first = queue.draw()
         _ = queue.enqueue(first, deadline: nil)
         for turn in 0..<10_000 {
             let ticket = queue.draw()
-            _ = queue.enqueue(ticket, deadline: 1_000_000 - turn)
+            _ = queue.enqueue(ticket, deadline: instant(1_000_000 - turn))
             _ = queue.cancel(ticket)
         }
         #expect(queue.head == first)

@@ -59,3 +59,8 @@ func acquired(_ attempt: consuming HeldMutex.Attempt) -> HeldMutex? {
     case .busy: nil
     }
 }
+
+/// An instant by its number, each a second after the one before.
+func instant(_ number: Int) -> ContinuousClock.Instant { firstInstant + .seconds(number) }
+
+private let firstInstant = ContinuousClock.now

@@ -33,24 +33,9 @@ enum LockAttempt: ~Copyable {
                 return holder
             }
             opened.unlock(file.family)
-            return (try? file.keeper(in: LockContents.read(opened), of: opened)) ?? holder
+            return (try? file.role.keeper(in: LockContents.read(opened), of: opened, file)) ?? holder
         }
     }
-}
-
-/// What comes of a file that is locked in the kernel and in its place.
-enum LockAdmission {
-    case granted(
-        token: FencingToken? = nil,
-        abandoned: LockRecord? = nil,
-        LockRecordTemplate? = nil,
-        hasBothFamilies: Bool = false
-    )
-    /// Somebody has a lock of the other family, or what must be done may flush and must not.
-    case busy
-    /// It has lost its name meanwhile.
-    case replaced
-    case keptOut(LockHolder)
 }
 
 extension LockFile {
@@ -72,15 +57,13 @@ extension LockFile {
                 let reused = stillOpen(kept)
             {
                 file = reused
-            } else if let opened = try openForLocking(mode) {
-                file = opened
-            } else if !mayFlush {
-                return .busy(nil)
-            } else if let published = try publish(mode, holder: holder) {
-                return .acquired(published)
             } else {
-                // Another process was faster, or the new file is to be taken by its name.
-                continue
+                switch try openForLocking(mode, holder: holder, mayFlush: mayFlush) {
+                case .opened(let opened): file = opened
+                case .acquired(let lock): return .acquired(lock)
+                case .busy: return .busy(nil)
+                case .again: continue
+                }
             }
             let isLocked = try lock(file.descriptor, family, mode)
             // A lock on a file that has lost its name means nothing, whether it is ours or another's.
@@ -88,7 +71,7 @@ extension LockFile {
             guard isLocked else { return .busy(file) }
             let admission: LockAdmission
             do throws(LockError) {
-                admission = try admit(file, mode, mayFlush: mayFlush)
+                admission = try role.admit(file, of: self, mode, mayFlush: mayFlush)
             } catch {
                 release(file.descriptor)
                 throw error
@@ -121,20 +104,6 @@ extension LockFile {
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
     }
 
-    /// Looks at a file that we have just locked, and makes it ours.
-    private func admit(
-        _ file: borrowing OpenLockFile,
-        _ mode: HeldLock.Mode,
-        mayFlush: Bool
-    ) throws(LockError) -> LockAdmission {
-        switch (mode, role) {
-        case (_, .pidFile): return try adopt(file)
-        case (.shared, _): return try ownerAgainstReaders(file.descriptor).map { .keptOut($0) } ?? .granted()
-        case (.exclusive, _) where !file.isWritable: return try takeUnrecorded(file.descriptor)
-        case (.exclusive, _): return try takeOver(file.descriptor, mayFlush: mayFlush)
-        }
-    }
-
     /// Lets go of what an attempt that came to nothing has locked.
     ///
     /// Unlocked, not just closed: a process that is being spawned at this moment has a copy until its exec.
@@ -150,50 +119,18 @@ extension LockFile {
         return nil
     }
 
-    /// Opens the file, making it if its role allows.
-    ///
-    /// Nil if it must be published instead.
-    private func openForLocking(_ mode: HeldLock.Mode) throws(LockError) -> OpenLockFile? {
-        if mode == .exclusive, let kept = takeIdle(), let idle = stillOpen(kept) { return idle }
+    /// Opens the file, or makes it as its role does.
+    private func openForLocking(
+        _ mode: HeldLock.Mode,
+        holder: HolderID,
+        mayFlush: Bool
+    ) throws(LockError) -> OpenedForLocking {
+        if mode == .exclusive, let kept = takeIdle(), let idle = stillOpen(kept) { return .opened(idle) }
         do throws(SystemError) {
-            return try OpenLockFile(try directory.open(name, .readWrite))
+            return .opened(try OpenLockFile(try directory.open(name, .readWrite)))
         } catch {
-            if error.code == ENOENT {
-                if role == .pidFile { return nil }
-                // Made only where its guard can be used, so that a lock that is refused leaves nothing behind.
-                if role == .fenced, mode == .exclusive { try TokenReservation.check(for: name, in: directory) }
-                return try doing("make it") { () throws(SystemError) in
-                    try OpenLockFile(try directory.openOrMake(name, creation))
-                }
-            }
-            if role == .fenced, error.isAny(of: EACCES, EROFS) { return try openToRead(mode, instead: error) }
-            throw LockError(error, path: path, while: "open it")
-        }
-    }
-
-    /// Opens a file that may only be read: flock(2) locks it all the same, shared and, as flock(1) does it, exclusively.
-    private func openToRead(_ mode: HeldLock.Mode, instead refusal: SystemError) throws(LockError) -> OpenLockFile {
-        let file: Descriptor
-        do throws(SystemError) {
-            file = try directory.open(name, .read)
-        } catch {
-            throw LockError(refusal, path: path, while: "open it")
-        }
-        if family != .flock, mode == .exclusive {
-            throw LockError(
-                .unsupported,
-                path: path,
-                reason: """
-                    it may only be read here, and an exclusive open-file-description lock takes the right to write; \
-                    flock does not
-                    """,
-                cause: refusal
-            )
-        }
-        do throws(SystemError) {
-            return try OpenLockFile(file, isWritable: false)
-        } catch {
-            throw LockError(error, path: path, while: "open it")
+            if error.code == ENOENT { return try role.make(self, mode, holder: holder, mayFlush: mayFlush) }
+            return .opened(try role.openUnwritable(self, mode, error))
         }
     }
 

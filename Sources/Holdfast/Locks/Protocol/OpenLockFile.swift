@@ -35,6 +35,11 @@ struct OpenLockFile: ~Copyable, Sendable {
         descriptor.relinquish()
     }
 
+    /// Closes it and reports what close(2) says.
+    consuming func close() throws(SystemError) {
+        try descriptor.close()
+    }
+
     /// Whether the descriptor is still this file's: other code of the process may have closed it, and its number be another
     /// file's by now.
     ///

@@ -16,6 +16,9 @@ package struct TokenFile: ~Copyable {
     private let name: FileName
     private let directory: OpenDirectory
 
+    /// Its name; nil if the lock file's is too long.
+    static func name(for lock: FileName) -> FileName? { lock.companion("guard") }
+
     private init(_ file: consuming OpenLockFile, _ name: FileName, _ directory: OpenDirectory, path: String) {
         self.file = file
         self.name = name
@@ -50,7 +53,7 @@ package struct TokenFile: ~Copyable {
     ///
     /// - Throws: ``LockError`` `.refused`, `.unsupported`, `.compromised`, `.systemFailure`.
     package static func tryAcquire(for name: FileName, in directory: OpenDirectory) throws(LockError) -> Attempt {
-        guard let companion = name.companion("guard") else {
+        guard let companion = Self.name(for: name) else {
             throw LockError(
                 .refused,
                 path: directory.path(of: name),

@@ -87,7 +87,7 @@ package enum TokenReservation {
     ///
     /// - Throws: ``LockError`` as ``reserve(above:for:in:)`` would.
     static func check(for name: FileName, in directory: OpenDirectory) throws(LockError) {
-        guard let companion = name.companion("guard") else { return }
+        guard let companion = TokenFile.name(for: name) else { return }
         let path = directory.path(of: companion)
         let file: OpenLockFile
         do throws(SystemError) {

@@ -17,8 +17,8 @@ package final class LockSite: Sendable {
     }
 
     private struct State: ~Copyable {
-        var queue = LockQueue<ContinuousClock.Instant>()
-        var waiters: [LockQueue<ContinuousClock.Instant>.Ticket: LockWaiter] = [:]
+        var queue = WaitQueue()
+        var waiters: [WaitQueue.Ticket: LockWaiter] = [:]
         var holders: [HolderID] = []
         /// The numbers of the descriptors of held locks, and whose each is.
         var descriptors: [Int32: UInt64] = [:]
@@ -155,7 +155,7 @@ extension LockSite {
 }
 
 extension LockSite {
-    typealias Ticket = LockQueue<ContinuousClock.Instant>.Ticket
+    typealias Ticket = WaitQueue.Ticket
 
     func draw() -> Ticket {
         state.withLock { $0.queue.draw() }
@@ -179,7 +179,7 @@ extension LockSite {
     }
 
     /// Ends the attempt for a waiter.
-    func conclude(_ waiter: LockWaiter, hasOutcome: Bool) -> LockQueue<ContinuousClock.Instant>.Conclusion {
+    func conclude(_ waiter: LockWaiter, hasOutcome: Bool) -> WaitQueue.Conclusion {
         state.withLock { state in
             let conclusion = state.queue.conclude(hasOutcome: hasOutcome)
             if conclusion != .waiting { state.waiters[waiter.ticket] = nil }

@@ -102,8 +102,7 @@ final class LockWatch {
 
     /// Watches the file that the path names now; another one than before if it was replaced.
     private func watch(_ file: LockFile, _ inotify: Int32) {
-        // An attempt on a PID file may open and close it, which the watch would report as an event, without end.
-        guard inotify >= 0, file.role != .pidFile else { return }
+        guard inotify >= 0, file.role.isWatchable else { return }
         let added = unsafe file.name.description.withPath { name in
             unsafe hf_watch_add(inotify, file.directory.descriptor.rawValue, name)
         }

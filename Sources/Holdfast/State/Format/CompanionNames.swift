@@ -53,7 +53,7 @@ struct CompanionNames: Hashable, Sendable {
         guard parts.count >= 3, parts[0].isEmpty else { return false }
         if ["lock", "guard", "arena"].contains(parts[parts.count - 1]) { return true }
         let owner = FileName(parts[1..<(parts.count - 2)].joined(separator: "."))
-        return [temporarySuffix, LockFile.publishingSuffix, LockFile.removingSuffix].contains { suffix in
+        return [temporarySuffix, OpenDirectory.publishingSuffix, LockFile.removingSuffix].contains { suffix in
             owner?.isUniqueCompanion(name.description, suffix: suffix) ?? false
         }
     }

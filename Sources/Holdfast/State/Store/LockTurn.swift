@@ -127,7 +127,9 @@ extension LockTurn {
     /// - Throws: ``LockError`` as `SharedMemoryMutex.lock(deadline:)`; in a turn also `.busy`, which ends the call.
     static func lock(_ mutex: SharedMemoryMutex, deadline: ContinuousClock.Instant?) throws(LockError) -> HeldMutex {
         // To try once is not to wait.
-        guard let turn = repeatable, deadline.map({ $0 > .now }) ?? true else { return try mutex.lock(deadline: deadline) }
+        guard let turn = repeatable, deadline.map({ $0 > .now }) ?? true else {
+            return try mutex.lock(deadline: deadline)
+        }
         if let failure = turn.takeFailure(where: { $0.isFor(mutex) }) { throw failure }
         if let lock = turn.takeLock(of: mutex) { return lock }
         if let lock = try mutex.takeIfFree() { return lock }
@@ -178,6 +180,7 @@ extension Worker {
     /// waited for. A cancelled task gives up waiting for a lock; a call that is being made comes to its end.
     ///
     /// - Parameter body: Calls code of a user of the library only by `LockTurn.callOut`.
+    /// - Returns: What the body returned when it had its locks.
     /// - Throws: ``SystemError`` if no thread can be started; nothing is done then.
     func runTakingLocks<Value: Sendable>(
         _ body: @escaping @Sendable () -> Value

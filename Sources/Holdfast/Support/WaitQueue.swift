@@ -12,8 +12,9 @@
 // that comes during an attempt for its ticket takes effect when the attempt is over and what it got is released: whoever
 // sees a wait cancelled finds nothing held for it.
 
-/// The first-come, first-served queue of one lock.
-package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
+/// The first-come, first-served queue of one lock or mutex.
+package struct WaitQueue: Sendable {
+    package typealias Deadline = ContinuousClock.Instant
     package typealias Ticket = TicketLine.Ticket
 
     package enum Enqueued: Hashable, Sendable {
@@ -128,7 +129,7 @@ package struct LockQueue<Deadline: Comparable & Sendable>: Sendable {
     package var nextDeadline: Deadline? { deadlines.first?.deadline }
 }
 
-extension LockQueue {
+extension WaitQueue {
     /// Sees to it that the first deadline is one of a waiting ticket, and that most are.
     private mutating func tidyDeadlines() {
         while let earliest = deadlines.first, !line.contains(earliest.ticket) { popDeadline() }

@@ -5,7 +5,7 @@
 import Holdfast
 import Testing
 
-struct LockQueueTests {
+struct WaitQueueTests {
     /// What can happen, in any order that makes sense.
     private enum Event: Hashable {
         case enqueue(Int)
@@ -22,8 +22,8 @@ struct LockQueueTests {
 
     /// One history: the queue after some events, and what became of each of three tickets.
     private struct History {
-        var queue = LockQueue<Int>()
-        var tickets: [LockQueue<Int>.Ticket] = []
+        var queue = WaitQueue()
+        var tickets: [WaitQueue.Ticket] = []
         var outcomes: [Int: [Outcome]] = [:]
         var enqueued: [Int] = []
         var granted: [Int] = []
@@ -36,7 +36,7 @@ struct LockQueueTests {
         }
 
         /// Ticket 0 has a deadline at 1, ticket 1 at 2, ticket 2 none.
-        private static let deadlines: [Int?] = [1, 2, nil]
+        private static let deadlines = [instant(1), instant(2), nil]
 
         mutating func apply(_ event: Event) {
             switch event {
@@ -62,7 +62,7 @@ struct LockQueueTests {
                 }
             case .tick:
                 now += 1
-                for ticket in queue.expire(at: now) {
+                for ticket in queue.expire(at: instant(now)) {
                     guard let index = tickets.firstIndex(of: ticket) else { continue }
                     outcomes[index, default: []].append(.timedOut)
                 }
@@ -117,7 +117,7 @@ struct LockQueueTests {
 
     @Test("A cancellation that comes before the ticket is enqueued is not forgotten")
     func cancelledEarly() {
-        var queue = LockQueue<Int>()
+        var queue = WaitQueue()
         let ticket = queue.draw()
         let tookItOut = queue.cancel(ticket)
         #expect(!tookItOut)
@@ -128,13 +128,13 @@ struct LockQueueTests {
 
     @Test("The next deadline is the earliest of those that wait")
     func nextDeadline() {
-        var queue = LockQueue<Int>()
+        var queue = WaitQueue()
         let (first, second) = (queue.draw(), queue.draw())
-        _ = queue.enqueue(first, deadline: 9)
-        _ = queue.enqueue(second, deadline: 4)
-        #expect(queue.nextDeadline == 4)
-        let expired = queue.expire(at: 4)
+        _ = queue.enqueue(first, deadline: instant(9))
+        _ = queue.enqueue(second, deadline: instant(4))
+        #expect(queue.nextDeadline == instant(4))
+        let expired = queue.expire(at: instant(4))
         #expect(expired == [second])
-        #expect(queue.nextDeadline == 9)
+        #expect(queue.nextDeadline == instant(9))
     }
 }
