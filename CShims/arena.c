@@ -3,8 +3,6 @@
 // Memory that processes share. The contracts stand in hf_arena.h.
 #include "hf_arena.h"
 
-#include "hf_lock.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,7 +26,8 @@ static bool forked;
 
 static bool is_same_file(const struct hf_member *member) {
     struct stat status;
-    return fstat(member->descriptor, &status) == 0 && status.st_dev == member->device && status.st_ino == member->inode;
+    return member->inode != 0 && fstat(member->descriptor, &status) == 0 && status.st_dev == member->device &&
+           status.st_ino == member->inode;
 }
 
 static void before_fork(void) {
@@ -70,7 +69,7 @@ void hf_members_let_go(void) {
     pthread_mutex_unlock(&members_lock);
 }
 
-struct hf_member *hf_member_make(int descriptor) {
+struct hf_member *hf_member_make(int descriptor, bool is_real) {
     if (handlers_error != 0) {
         errno = handlers_error;
         return NULL;
@@ -81,15 +80,21 @@ struct hf_member *hf_member_make(int descriptor) {
     }
     member->descriptor = descriptor;
     struct stat status;
-    if (fstat(descriptor, &status) == 0) {
+    if (is_real && fstat(descriptor, &status) == 0) {
         member->device = status.st_dev;
         member->inode = status.st_ino;
+    }
+    if (!is_real) {
+        hf_members_hold();
     }
     member->next = members;
     if (members != NULL) {
         members->previous = member;
     }
     members = member;
+    if (!is_real) {
+        hf_members_let_go();
+    }
     return member;
 }
 
@@ -100,10 +105,6 @@ void hf_member_begin(struct hf_member *member, uint32_t word) {
 
 void hf_member_end(struct hf_member *member) {
     __atomic_store_n(&member->acquirer, 0, __ATOMIC_RELAXED);
-}
-
-bool hf_member_sees(const struct hf_member *member) {
-    return is_same_file(member) && hf_ofd_test(member->descriptor, member->own, 1) == 0;
 }
 
 void hf_member_destroy(struct hf_member *member) {

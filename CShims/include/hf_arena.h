@@ -18,7 +18,6 @@ struct hf_member {
     uint32_t acquirer; /* the bits that an acquisition writes into a mutex's word; 0 if none may be made */
     uint32_t owner;    /* the bits that a release expects there; 0 in a forked child */
     int descriptor;    /* of the arena's file; -1 in a forked child, which has closed its copy */
-    off_t own;         /* a byte of which this open file description has the lock: the first, or that of its slot */
     dev_t device;      /* of the file that was opened, with its inode number */
     ino_t inode;
     struct hf_member *_Nullable next;
@@ -28,8 +27,9 @@ struct hf_member {
 /* While one thread has this, a fork(2) of another thread waits: for the moment between open(2) and hf_member_make. */
 void hf_members_hold(void);
 void hf_members_let_go(void);
-/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. To be called between the two above. */
-struct hf_member *_Nullable hf_member_make(int descriptor);
+/* A new member, known to pthread_atfork(3) from now on; NULL with ENOMEM. If the descriptor is the kernel's, it is called
+   between the two above. A simulated one is no number of this process's: no child has a copy of it to close. */
+struct hf_member *_Nullable hf_member_make(int descriptor, bool is_real);
 /* Whether this process was made by fork(2) and has not executed another program since. Swift's Mutex remembers the number of
    the parent's thread there, so it traps when two threads of such a process meet in one. The library starts no optional thread there. */
 bool hf_is_forked(void);
@@ -37,12 +37,6 @@ bool hf_is_forked(void);
 void hf_member_begin(struct hf_member *member, uint32_t word);
 /* From now on the member may release, but not acquire. */
 void hf_member_end(struct hf_member *member);
-/* Whether the descriptor is still that of the file that was opened, while the lock on `own` is held. Other code of the
-   process may have closed the number, and open(2) given it to another file: then no answer of the kernel about it is about
-   the arena. fstat(2) detects another file. F_OFD_GETLK detects another open file description of the same file: it shows
-   the lock on `own` to every description but the one that has it. The lock outlives such a close, because the mapping
-   refers to the description too. */
-bool hf_member_sees(const struct hf_member *member);
 /* Forgets and frees the member. The caller closes the descriptor, except in a forked child. */
 void hf_member_destroy(struct hf_member *member);
 
@@ -51,6 +45,21 @@ void hf_member_destroy(struct hf_member *member);
    refers to the open file as a descriptor does. */
 void *_Nullable hf_map_shared(int descriptor, size_t length, bool writable);
 int hf_unmap(void *address, size_t length);
+
+/* For a simulation of such a mapping: the first of `count` words, from `first` on, that is another one in memory than in a
+   copy; `count` if all are alike. Each is loaded as an atomic, because others may be storing. */
+static inline size_t hf_first_difference(const uint64_t *memory, const void *copy, size_t first, size_t count,
+                                         uint64_t *found) {
+    for (size_t index = first; index < count; index++) {
+        uint64_t expected;
+        __builtin_memcpy(&expected, (const char *)copy + index * sizeof expected, sizeof expected);
+        *found = __atomic_load_n(&memory[index], __ATOMIC_RELAXED);
+        if (*found != expected) {
+            return index;
+        }
+    }
+    return count;
+}
 
 /* Gives every byte of the file a block of its own, so that no store into a mapping of it finds the disk full: holes are
    filled, and blocks that it shares with a copy are copied. One ioctl(2) FS_IOC_FIEMAP (lseek(2) SEEK_HOLE on tmpfs) if every byte has one already; else fallocate(2) with mode 0 and, where the file system has it, FALLOC_FL_UNSHARE_RANGE. The

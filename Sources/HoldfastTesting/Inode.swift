@@ -55,8 +55,8 @@ struct Inode: Sendable {
     var modified: FileStatus.Time
     var changed: FileStatus.Time
     var attributes: [String: [UInt8]] = [:]
-    /// Two words of memory that those who have the file open share: they are 0 after a reboot.
-    var memory = SIMD2<UInt64>()
+    /// Whether a process has mapped it: then any of its bytes may change without a call.
+    var isMapped = false
 }
 
 extension Inode {

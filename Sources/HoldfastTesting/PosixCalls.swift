@@ -53,7 +53,7 @@ public struct PosixCalls: Sendable {
             let number = try state.find(path, flags, permissions)
             switch state.volume[number].kind {
             case .directory where isWritable: throw Failure(EISDIR)
-            case .regular where flags.contains(.truncate): state.volume.resize(number, to: 0)
+            case .regular where flags.contains(.truncate): state.resize(number, to: 0)
             default: break
             }
             return state.openFile(number, path: state.join("/", path), isWritable: isWritable)

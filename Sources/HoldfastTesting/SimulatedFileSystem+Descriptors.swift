@@ -168,21 +168,62 @@ extension SimulatedFileSystem {
         }
     }
 
-    /// A word that is kept with the file.
-    ///
-    /// It is memory, no system call, and not recorded.
-    package func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord? {
-        withState { state in
-            let number = state.inode(descriptor)
-            if let word = state.words[number]?[index] { return word }
-            let life = state.life
-            let word = SharedWord(state.volume[number].memory[index]) { [weak self] new in
-                self?.withState { $0.store(new, number, index, in: life) }
-            }
-            state.words[number, default: [:]][index] = word
-            return word
+    package func allocate(_ descriptor: Int32, length: Int64) throws(SystemError) {
+        try perform(Call("fallocate", descriptor, details: ["\(length)"])) { state throws(Failure) in
+            try state.allocate(descriptor, length)
         }
     }
+
+    package func map(
+        _ descriptor: Int32,
+        length: Int,
+        isWritable: Bool
+    ) throws(SystemError) -> UnsafeMutableRawPointer {
+        let flags = isWritable ? ["PROT_READ", "PROT_WRITE", "MAP_SHARED"] : ["PROT_READ", "MAP_SHARED"]
+        let call = Call("mmap", descriptor, flags: flags, details: ["\(length)"])
+        let address = try perform(call) { state throws(Failure) in
+            try state.checkMapping(descriptor, length, isWritable: isWritable)
+            return state.map(descriptor, length: length)
+        }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: address) else { preconditionFailure() }
+        return unsafe pointer
+    }
+
+    /// The same for a process that has the memory itself: which file it has mapped.
+    func noteMapping(_ descriptor: Int32, _ length: Int, isWritable: Bool) throws(SystemError) -> UInt64 {
+        try perform(Call("mmap", descriptor)) { state throws(Failure) in
+            try state.checkMapping(descriptor, length, isWritable: isWritable)
+            let number = state.inode(descriptor)
+            state.volume[number].isMapped = true
+            return number
+        }
+    }
+
+    /// Not recorded as a call: no failure could befall it.
+    package func unmap(_ address: UnsafeMutableRawPointer, length: Int) {
+        let address = UInt(bitPattern: address)
+        withState { $0.unmap(address) }
+    }
+
+    /// As if each look came 10 ms after the last one.
+    ///
+    /// It is no system call, and not recorded.
+    package func monotonicTime() -> Int64 {
+        withState { state in
+            state.time += 10_000_000
+            return state.time
+        }
+    }
+
+    package var simulatedBootID: String? {
+        withState { state in
+            let number = String(state.volume.boot)
+            return "00000000-0000-0000-0000-" + String(repeating: "0", count: 12 - number.count) + number
+        }
+    }
+
+    /// None that the simulation does not know of.
+    package var hasOtherProcesses: Bool { false }
 
     package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
         try perform(Call("fstatfs", descriptor)) { state throws(Failure) in state.isShared }

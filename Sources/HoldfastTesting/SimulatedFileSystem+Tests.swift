@@ -21,7 +21,7 @@ extension SimulatedFileSystem {
         try changing(path) { state, name, directory throws(Failure) in
             guard let number = try state.volume.lookUp(name, in: directory) else {
                 let made = try state.volume.make(name, in: directory, .regular([]), permissions: permissions)
-                state.volume.write(bytes[...], to: made, at: 0)
+                state.write(bytes[...], to: made, at: 0)
                 return
             }
             switch state.volume[number].kind {
@@ -30,16 +30,16 @@ extension SimulatedFileSystem {
             case .symbolicLink: throw Failure(ELOOP)
             case .other: throw Failure(ESPIPE)
             }
-            state.volume.resize(number, to: 0)
-            state.volume.write(bytes[...], to: number, at: 0)
+            state.resize(number, to: 0)
+            state.write(bytes[...], to: number, at: 0)
         }
     }
 
-    /// Takes away what processes share in memory, as a reboot does; the files stay as they are.
+    /// Takes away what processes share in memory, and the kernel's locks, as a reboot does; the files stay as they are.
     ///
-    /// Locks and states that were made before keep what they had: make new ones.
+    /// Locks and states that were made before are of the old boot: make new ones.
     public func forgetSharedMemory() {
-        withState { $0.forgetMemory() }
+        withState { $0.reboot() }
     }
 
     /// The bytes of a regular file.
@@ -48,6 +48,7 @@ extension SimulatedFileSystem {
     /// - Returns: Nil if the path leads to no regular file.
     public func contents(of path: String) -> [UInt8]? {
         withState { state -> [UInt8]? in
+            state.takeStores()
             guard let number = try? state.volume.resolve(path, from: Volume.root, followingLast: false),
                 case .regular(let bytes) = state.volume[number].content
             else { return nil }
@@ -150,6 +151,7 @@ extension SimulatedFileSystem {
         let parent = "/" + components.dropLast().joined(separator: "/")
         do {
             try withState { state throws(Failure) in
+                state.takeStores()
                 let directory = try state.volume.resolve(parent, from: Volume.root, followingLast: true)
                 try body(&state, name.description, directory)
                 state.freeOrphans()

@@ -137,6 +137,12 @@ extension SimulatedFileSystem {
         }
     }
 
+    /// Whether a lock on the first byte of a file is granted to all; false at first.
+    package var ignoresMaintenanceLocks: Bool {
+        get { state.withLock { $0.ignoresMaintenanceLocks } }
+        set { state.withLock { $0.ignoresMaintenanceLocks = newValue } }
+    }
+
     /// The permissions that new files and directories do not get; 0022 at first.
     ///
     /// The corresponding C function is `umask`.

@@ -27,7 +27,7 @@ extension SimulatedState {
         let bytes = bytes.prefix(writeLimit)
         if bytes.isEmpty { return 0 }
         if Int(offset) + bytes.count > Volume.largestFile { throw Failure(EFBIG) }
-        volume.write(bytes, to: file.inode, at: Int(offset))
+        write(bytes, to: file.inode, at: Int(offset))
         return bytes.count
     }
 
@@ -35,7 +35,23 @@ extension SimulatedState {
         let file = file(descriptor)
         if size < 0 || !file.isWritable || volume[file.inode].kind != .regular { throw Failure(EINVAL) }
         if size > Volume.largestFile { throw Failure(EFBIG) }
-        volume.resize(file.inode, to: Int(size))
+        resize(file.inode, to: Int(size))
+    }
+
+    /// Every byte of a file has its place in memory.
+    func allocate(_ descriptor: Int32, _ length: Int64) throws(Failure) {
+        let file = file(descriptor)
+        precondition(file.isWritable, "descriptor \(descriptor) is not open for writing")
+        if length <= 0 { throw Failure(EINVAL) }
+        if volume[file.inode].kind != .regular { throw Failure(ESPIPE) }
+    }
+
+    func checkMapping(_ descriptor: Int32, _ length: Int, isWritable: Bool) throws(Failure) {
+        let file = file(descriptor)
+        if length <= 0 { throw Failure(EINVAL) }
+        if isWritable, !file.isWritable { throw Failure(EACCES) }
+        if volume[file.inode].kind != .regular { throw Failure(ENODEV) }
+        if let memory = memories[file.inode], length > memory.capacity { throw Failure(ENOMEM) }
     }
 
     /// Changes the owner; a program that others execute as its owner is that no more (chown(2)).
@@ -58,6 +74,7 @@ extension SimulatedState {
 
     mutating func lock(_ descriptor: Int32, _ range: Range<Int64>, _ mode: LockMode) throws(Failure) {
         precondition(file(descriptor).isWritable || mode == .shared, "descriptor \(descriptor) is not open for writing")
+        if ignoresMaintenanceLocks, range == 0..<1 { return }
         try open.lock(descriptor, range, mode)
     }
 }

@@ -23,10 +23,12 @@ struct SimulatedState: Sendable {
     private(set) var log: ChangeLog?
     var open: [Int32: OpenFile] = [:]
     var nextDescriptor: Int32 = 1000
-    /// The words in memory that somebody has asked for, by the numbers of their files.
-    var words: [UInt64: [Int: SharedWord]] = [:]
-    /// Grows with each reboot: what was asked for before is nobody's memory any more.
-    private(set) var life = 0
+    /// The memory of the files that are mapped.
+    private(set) var memories: [UInt64: MappedMemory] = [:]
+    /// All memory that processes have mapped, by its address, and how often; also what is no file's since a reboot.
+    private var mappings: [UInt: (memory: MappedMemory, count: Int)] = [:]
+    /// What the clock shows.
+    var time: Int64 = 0
 
     private(set) var calls: [Call] = []
     private var epoch = 0
@@ -36,6 +38,8 @@ struct SimulatedState: Sendable {
     var hook: SimulatedFileSystem.Hook?
 
     var isShared = false
+    /// Whether a lock on the first byte of a file is granted to all: what an arena would be without its maintenance lock.
+    var ignoresMaintenanceLocks = false
     /// Whether each name has a lock object of its own, as on a FUSE file system that knows files by their paths.
     var knowsFilesByPath = false
     /// The objects of the names that were opened since they came to be.
@@ -74,6 +78,7 @@ extension SimulatedState {
     ) throws(Failure) -> Result {
         let index = record.flatMap { $0.epoch == epoch ? $0.number - 1 : nil }
         if let index, fault != nil { calls[index].isFaulted = true }
+        takeStores()
         defer { freeOrphans() }
         do throws(Failure) {
             if case .shortWrite(let limit) = fault { writeLimit = limit }
@@ -157,22 +162,60 @@ extension SimulatedState {
     }
 
     mutating func note(_ note: Int) {
-        takeChanges()
+        takeStores()
         log?.note(note)
     }
 
-    /// Notes what somebody stored in the memory of a file.
-    mutating func store(_ value: UInt64, _ number: UInt64, _ index: Int, in life: Int) {
-        guard life == self.life, words[number] != nil else { return }
-        volume[number].memory[index] = value
+    /// Takes over what processes have stored in the memory of files since the last call.
+    mutating func takeStores() {
+        if !memories.isEmpty {
+            for (number, memory) in memories.sorted(by: { $0.key < $1.key }) {
+                let stores = memory.stores(over: volume[number].bytes)
+                if !stores.isEmpty { volume.store(stores, in: number) }
+            }
+        }
         takeChanges()
-        log?.store(volume[number].memory, in: number)
     }
 
-    mutating func forgetMemory() {
-        volume.forgetMemory()
-        words = [:]
-        life += 1
+    /// Writes bytes, which also those see who have the file mapped.
+    mutating func write(_ bytes: ArraySlice<UInt8>, to number: UInt64, at offset: Int) {
+        volume.write(bytes, to: number, at: offset)
+        memories[number]?.show(volume[number].bytes, offset..<offset + bytes.count)
+    }
+
+    mutating func resize(_ number: UInt64, to size: Int) {
+        volume.resize(number, to: size)
+        memories[number]?.clear(from: size)
+    }
+
+    /// The address of the file's memory, which all who map it share.
+    mutating func map(_ descriptor: Int32, length: Int) -> UInt {
+        let number = inode(descriptor)
+        let memory = memories[number] ?? MappedMemory(volume[number].bytes, length: length)
+        memories[number] = memory
+        volume[number].isMapped = true
+        mappings[memory.address, default: (memory, 0)].count += 1
+        return memory.address
+    }
+
+    mutating func unmap(_ address: UInt) {
+        takeStores()
+        guard let (memory, count) = mappings[address] else { preconditionFailure("nothing is mapped there") }
+        mappings[address] = count > 1 ? (memory, count - 1) : nil
+        if count > 1 { return }
+        if let number = memories.first(where: { $0.value === memory })?.key { memories[number] = nil }
+        freeOrphans()
+    }
+
+    /// Ends what processes have in memory; what they mapped before is no file's any more.
+    mutating func reboot() {
+        takeStores()
+        volume.reboot()
+        memories = [:]
+        for descriptor in open.keys {
+            open[descriptor]?.setRange(wholeFile, nil)
+            open[descriptor]?.flock = nil
+        }
     }
 
     /// The open file of a descriptor.
@@ -230,8 +273,7 @@ extension SimulatedState {
     /// Frees the files that have lost their last name and their last descriptor.
     mutating func freeOrphans() {
         if volume.orphans.isEmpty { return }
-        let inodes = Set(open.values.map(\.inode))
-        for number in volume.orphans where !inodes.contains(number) { words[number] = nil }
+        let inodes = Set(open.values.map(\.inode) + memories.keys)
         volume.freeOrphans { inodes.contains($0) }
     }
 

@@ -36,6 +36,15 @@ extension Volume {
         }
     }
 
+    /// Takes over what a process stored in the memory of a mapped file.
+    mutating func store(_ stores: [StoredWord], in number: UInt64) {
+        touch(number, modified: true)
+        for store in stores {
+            self[number].bytes.overwrite(store.bytes[...], at: store.offset)
+            note(.word(number, store, isLast: store == stores.last))
+        }
+    }
+
     /// Cuts a file off, or has it grow by zeros.
     mutating func resize(_ number: UInt64, to size: Int) {
         let count = self[number].bytes.count

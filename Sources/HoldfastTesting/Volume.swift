@@ -32,6 +32,8 @@ struct Volume: Sendable {
     private var freed: Set<UInt64> = []
     private var next = Self.root
     private var clock: Int64 = 0
+    /// How often the machine has started.
+    private(set) var boot = 1
     /// How many changes share one time: 1, or more for a clock that ticks more slowly than files change.
     var changesPerTick: Int64 = 1
     /// The changes that were made and not yet taken by the log; nil if there is none.
@@ -107,9 +109,10 @@ struct Volume: Sendable {
         }
     }
 
-    /// Loses what was only in memory.
-    mutating func forgetMemory() {
-        for number in inodes.keys { inodes[number]?.memory = SIMD2() }
+    /// The machine starts again.
+    mutating func reboot() {
+        boot += 1
+        for number in inodes.keys { inodes[number]?.isMapped = false }
     }
 
     /// Notes that data (`modified`) or only metadata of a file changed.

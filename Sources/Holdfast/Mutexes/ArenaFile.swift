@@ -20,14 +20,44 @@ internal import _HoldfastCShims
 package struct ArenaFile {
     nonisolated(unsafe) let member: UnsafeMutablePointer<hf_member>
     nonisolated(unsafe) let base: UnsafeMutableRawPointer
+    private let fileSystem: any FileSystem
     let layout: ArenaLayout
     let identity: FileIdentity
     let path: String
+    /// The bytes of which this open file has the kernel's lock: the first, or that of its slot.
+    private var own = maintenanceByte
+
+    fileprivate init(
+        _ member: UnsafeMutablePointer<hf_member>,
+        _ base: UnsafeMutableRawPointer,
+        _ fileSystem: any FileSystem,
+        _ layout: ArenaLayout,
+        _ identity: FileIdentity,
+        _ path: String
+    ) {
+        unsafe self.member = unsafe member
+        unsafe self.base = unsafe base
+        self.fileSystem = fileSystem
+        self.layout = layout
+        self.identity = identity
+        self.path = path
+    }
 
     static let publishingSuffix = OpenDirectory.publishingSuffix
     /// How long an opening waits for another one.
     package static let longestPatience = Duration.seconds(10)
     static let noBootID = "the boot id cannot be read, so a reboot could not be noticed"
+    fileprivate static let maintenanceByte: Range<Int64> = 0..<1
+    fileprivate static let slotBytes = Int64(ArenaLayout.slotTable)..<Int64(ArenaLayout.cells)
+
+    /// The byte of a slot that the kernel keeps locked for its owner.
+    private static func byte(ofSlot slot: Int) -> Range<Int64> {
+        let start = Int64(ArenaLayout.offset(ofSlot: slot))
+        return start..<start + 1
+    }
+
+    /// The file's, or the number that other code has closed; -1 in a forked child.
+    private var descriptor: Int32 { unsafe member.pointee.descriptor }
 
     /// The mutexes, one after another.
     func cell(_ index: Int) -> UnsafeMutablePointer<MutexCell> {
@@ -50,25 +80,48 @@ package struct ArenaFile {
     /// - Throws: ``LockError`` `.compromised` if the answer is about another file.
     func isTaken(_ slot: Int) throws(LockError) -> Bool {
         try checkDescriptor()
-        if unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.offset(ofSlot: slot)), 1) != 0 {
-            return true
-        }
+        if (try? isLocked(Self.byte(ofSlot: slot))) ?? true { return true }
         // Once more: the number may have been closed and given to another file between the two.
         try checkDescriptor()
         return false
     }
 
+    private func isLocked(_ range: Range<Int64>) throws(SystemError) -> Bool {
+        try retrying { () throws(SystemError) in try fileSystem.isLocked(descriptor, range) }
+    }
+
+    /// Whether the descriptor is still what was opened.
+    ///
+    /// Other code of the process may have closed the number, and open(2) given it to another file: then nothing that the
+    /// kernel says of it is about the arena. Other files are told by their identity; another open file of the same file is
+    /// told by F_OFD_GETLK, which shows the lock that this one has to every other. The lock outlives such a close, because
+    /// the mapping refers to the open file too.
+    private func seesDescriptor() throws(SystemError) -> Bool {
+        guard fileSystem.isOpen(descriptor, on: identity) else { return false }
+        do throws(SystemError) {
+            return try !isLocked(own)
+        } catch  where error.code == EBADF {
+            return false
+        }
+    }
+
+    /// Whether other code has closed the descriptor; false if the kernel does not say.
+    var hasLostDescriptor: Bool { (try? seesDescriptor()) == false }
+
     /// Sees that the descriptor still is this arena's; if it is not, nothing can be acquired any more.
     func checkDescriptor() throws(LockError) {
-        if unsafe hf_member_sees(member) { return }
+        do throws(SystemError) {
+            if try seesDescriptor() { return }
+        } catch {
+            throw .cannotLock(error, path: path)
+        }
         unsafe hf_member_end(member)
         throw lostDescriptor
     }
 
     var lostDescriptor: LockError {
-        let number = unsafe member.pointee.descriptor
         let reason = """
-            other code in this process has closed its file descriptor \(number), by which alone it can be seen who lives; \
+            other code in this process has closed its file descriptor \(descriptor), by which alone it can be seen who lives; \
             open it again
             """
         return LockError(.compromised, path: path, reason: reason)
@@ -76,16 +129,28 @@ package struct ArenaFile {
 
     /// Closes and unmaps it; in a forked child, which has neither, it only forgets.
     func close() {
-        let descriptor = unsafe member.pointee.descriptor
+        let descriptor = descriptor
         let isMember = descriptor >= 0
         // Else the number is another file's by now, and the unmapping alone lets go.
-        let isOurs = unsafe isMember && hf_member_sees(member)
+        let isOurs = isMember && (try? seesDescriptor()) ?? true
         // Before the close: a process that is being spawned at this moment has a copy of the descriptor until its exec.
-        if isOurs { _ = hf_ofd_release_range(descriptor, 0, 0) }
+        if isOurs { try? fileSystem.unlock(descriptor, wholeFile) }
         unsafe hf_member_destroy(member)
-        if isOurs { _ = hf_close(descriptor) }
-        if isMember { unsafe hf_unmap(base, layout.size) }
+        if isOurs { try? fileSystem.close(descriptor) }
+        if isMember { unsafe fileSystem.unmap(base, length: layout.size) }
     }
+
+    /// Does what only one process at a time may do.
+    ///
+    /// The lock belongs to the open file: within one arena object, ``MutexArena`` sees to it that one thread has it.
+    func withMaintenance<Result>(_ body: () throws(LockError) -> Result) throws(LockError) -> Result {
+        try checkDescriptor()
+        try Self.lockMaintenance(fileSystem, descriptor, path)
+        defer { unlockMaintenance() }
+        return try body()
+    }
+
+    private func unlockMaintenance() { try? fileSystem.unlock(descriptor, Self.maintenanceByte) }
 }
 
 extension ArenaFile {
@@ -111,7 +176,7 @@ extension ArenaFile {
             try opened.lockMaintenance(path, patience)
             guard let identity = try checkLayout(of: opened.file, name, in: directory, layout, path) else { continue }
             try opened.allocate(layout, path)
-            let arena = try opened.map(layout, identity, path)
+            var arena = try opened.map(layout, identity, path)
             do throws(LockError) {
                 // Before the first store: is that what was mapped?
                 try arena.checkDescriptor()
@@ -121,7 +186,7 @@ extension ArenaFile {
                 arena.close()
                 throw error
             }
-            _ = unsafe hf_ofd_release_range(arena.member.pointee.descriptor, 0, 1)
+            arena.unlockMaintenance()
             return arena
         }
         throw LockError(.compromised, path: path, reason: "somebody keeps replacing it")
@@ -184,7 +249,8 @@ extension ArenaFile {
             throw LockError(error, path: path, while: "look at it")
         }
         if !isRegular { throw LockError(.refused, path: path, reason: "is not a regular file") }
-        if (try? file.fileSystem.isShared(file.rawValue)) ?? true { throw shared(path) }
+        let isShared = try? retrying { () throws(SystemError) in try file.fileSystem.isShared(file.rawValue) }
+        if isShared ?? true { throw shared(path) }
     }
 
     private static func shared(_ path: String) -> LockError {
@@ -193,27 +259,27 @@ extension ArenaFile {
     }
 
     /// Takes the maintenance lock, which others have for microseconds or for the length of a flush.
-    ///
-    /// It belongs to the open file: within one arena object, ``MutexArena`` sees to it that one thread has it.
-    static func lockMaintenance(
+    fileprivate static func lockMaintenance(
+        _ fileSystem: any FileSystem,
         _ descriptor: Int32,
         _ path: String,
         _ patience: Duration = longestPatience
     ) throws(LockError) {
         let deadline = ContinuousClock.now + patience
-        while hf_ofd_lock(descriptor, true, false, 0, 1) != 0 {
-            switch hf_errno() {
-            case EINTR: continue
-            case EAGAIN, EACCES: break
-            case let code: throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
+        do throws(SystemError) {
+            while true {
+                let isLocked = try retrying { () throws(SystemError) in
+                    try fileSystem.tryLock(descriptor, maintenanceByte, exclusive: true)
+                }
+                if isLocked { return }
+                if ContinuousClock.now >= deadline { break }
+                hf_wait_readable(-1, -1, 200_000)
             }
-            if ContinuousClock.now >= deadline {
-                let time = patience == .zero ? "is opening it" : "has been opening it for more than \(patience)"
-                let reason = "another process \(time)"
-                throw LockError(.timedOut, path: path, reason: reason)
-            }
-            hf_wait_readable(-1, -1, 200_000)
+        } catch {
+            throw .cannotLock(error, path: path)
         }
+        let time = patience == .zero ? "is opening it" : "has been opening it for more than \(patience)"
+        throw LockError(.timedOut, path: path, reason: "another process \(time)")
     }
 
     /// Which file it is, if it is the one at the path and what it should be; nil if the path names another by now.
@@ -265,25 +331,21 @@ private struct OpenedArena: ~Copyable {
     private var isLocked = false
 
     init(_ name: FileName, in directory: OpenDirectory) throws(SystemError) {
-        hf_members_hold()
-        defer { hf_members_let_go() }
-        let file = try directory.open(name, .readWrite)
-        guard let member = unsafe hf_member_make(file.rawValue) else {
-            throw SystemError(call: "pthread_atfork", code: hf_errno())
+        unsafe member = try unsafe ArenaMember.make(on: directory.fileSystem) { () throws(SystemError) in
+            try directory.open(name, .readWrite)
         }
-        self.file = file
-        unsafe self.member = unsafe member
+        file = unsafe Descriptor(directory.fileSystem, owning: member.pointee.descriptor)
     }
 
     deinit {
         // Mapped: all of it is the ArenaFile's.
         if file.rawValue < 0 { return }
-        if isLocked { _ = hf_ofd_release_range(file.rawValue, 0, 1) }
+        if isLocked { try? file.fileSystem.unlock(file.rawValue, ArenaFile.maintenanceByte) }
         unsafe hf_member_destroy(member)
     }
 
     mutating func lockMaintenance(_ path: String, _ patience: Duration) throws(LockError) {
-        try ArenaFile.lockMaintenance(file.rawValue, path, patience)
+        try ArenaFile.lockMaintenance(file.fileSystem, file.rawValue, path, patience)
         isLocked = true
     }
 
@@ -295,15 +357,10 @@ private struct OpenedArena: ~Copyable {
     func allocate(_ layout: ArenaLayout, _ path: String) throws(LockError) {
         do throws(SystemError) {
             do throws(SystemError) {
-                try retrying { () throws(SystemError) in
-                    if hf_allocate(file.rawValue, off_t(layout.size)) != 0 {
-                        throw SystemError(call: "fallocate", code: hf_errno())
-                    }
-                }
+                try file.allocate(length: Int64(layout.size))
             } catch  where error.isAny(of: EOPNOTSUPP, ENOSYS) {
                 // Only while no other process stores into it. One that does has been here before, or would have died.
-                let (start, count) = (off_t(ArenaLayout.slotTable), off_t(ArenaLayout.cells - ArenaLayout.slotTable))
-                if hf_ofd_test(file.rawValue, start, count) == 0 { try rewrite(layout.size) }
+                if try !file.isLocked(ArenaFile.slotBytes) { try rewrite(layout.size) }
             }
         } catch {
             let isFull = error.isAny(of: ENOSPC, EDQUOT)
@@ -330,12 +387,30 @@ private struct OpenedArena: ~Copyable {
     }
 
     consuming func map(_ layout: ArenaLayout, _ identity: FileIdentity, _ path: String) throws(LockError) -> ArenaFile {
-        guard let base = unsafe hf_map_shared(file.rawValue, layout.size, true) else {
-            let cause = SystemError(call: "mmap", code: hf_errno())
-            throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
-        }
+        let base = try unsafe ArenaFile.map(file, layout, path, isWritable: true)
+        let fileSystem = file.fileSystem
         _ = file.disown()
-        return unsafe ArenaFile(member: member, base: base, layout: layout, identity: identity, path: path)
+        return unsafe ArenaFile(member, base, fileSystem, layout, identity, path)
+    }
+}
+
+extension ArenaFile {
+    /// The id of the boot in which files of this file system are mapped; nil if it cannot be read.
+    static func bootID(on fileSystem: any FileSystem) -> String? {
+        fileSystem.simulatedBootID ?? ProcessIdentity.current.bootID
+    }
+
+    static func map(
+        _ file: borrowing Descriptor,
+        _ layout: ArenaLayout,
+        _ path: String,
+        isWritable: Bool
+    ) throws(LockError) -> UnsafeMutableRawPointer {
+        do throws(SystemError) {
+            return try unsafe file.map(length: layout.size, isWritable: isWritable)
+        } catch {
+            throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: error)
+        }
     }
 }
 
@@ -359,9 +434,10 @@ extension ArenaFile {
         let last = unsafe epoch.pointee.load(ordering: .relaxed)
         if last == .max { throw LockError(.compromised, path: path, reason: "its fencing tokens are used up") }
         unsafe epoch.pointee.store(last + 1, ordering: .relaxed)
-        if unsafe hf_fdatasync(member.pointee.descriptor) != 0 {
-            let cause = SystemError(call: "fdatasync", code: hf_errno())
-            throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: cause)
+        do throws(SystemError) {
+            try retrying { () throws(SystemError) in try fileSystem.sync(descriptor, .data) }
+        } catch {
+            throw LockError(.systemFailure, path: path, reason: "could not reserve fencing tokens", cause: error)
         }
         // Else another file was flushed.
         try checkDescriptor()
@@ -371,8 +447,13 @@ extension ArenaFile {
     /// Makes an arena that is new, or that an earlier boot left, this boot's.
     private func adopt(_ ours: String, in directory: OpenDirectory) throws(LockError) {
         // Whoever has a slot lives, so its boot is ours, whatever it believes.
-        let slots = off_t(ArenaLayout.cells - ArenaLayout.slotTable)
-        if unsafe hf_ofd_test(member.pointee.descriptor, off_t(ArenaLayout.slotTable), slots) != 0 {
+        let isUsed: Bool
+        do throws(SystemError) {
+            isUsed = try isLocked(Self.slotBytes)
+        } catch {
+            throw .cannotLock(error, path: path)
+        }
+        if isUsed {
             let reason = "a process uses it that sees another boot id than this one"
             throw LockError(.unsupported, path: path, reason: reason)
         }
@@ -397,15 +478,19 @@ extension ArenaFile {
     }
 
     /// Claims the first free slot, under the maintenance lock.
-    private func claimSlot() throws(LockError) {
-        let descriptor = unsafe member.pointee.descriptor
+    private mutating func claimSlot() throws(LockError) {
         for index in 0..<ArenaLayout.slots {
-            if hf_ofd_lock(descriptor, true, false, off_t(ArenaLayout.offset(ofSlot: index)), 1) != 0 {
-                let code = hf_errno()
-                if code == EAGAIN || code == EACCES { continue }
-                throw .cannotLock(SystemError(call: "fcntl", code: code), path: path)
+            let byte = Self.byte(ofSlot: index)
+            do throws(SystemError) {
+                let (fileSystem, descriptor) = (fileSystem, descriptor)
+                let isLocked = try retrying { () throws(SystemError) in
+                    try fileSystem.tryLock(descriptor, byte, exclusive: true)
+                }
+                if !isLocked { continue }
+            } catch {
+                throw .cannotLock(error, path: path)
             }
-            unsafe member.pointee.own = off_t(ArenaLayout.offset(ofSlot: index))
+            own = byte
             let slot = unsafe slot(index)
             let last = unsafe slot.pointee.generation.load(ordering: .relaxed)
             let generation = (last &+ 1) % MutexWord.generations

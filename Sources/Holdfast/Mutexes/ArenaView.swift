@@ -15,6 +15,7 @@ final class ArenaView: Sendable {
     let identity: FileIdentity
     /// The random number of the arena: another file at its path has another one.
     let key: UInt64
+    private let fileSystem: any FileSystem
     private let layout: ArenaLayout
     private nonisolated(unsafe) let member: UnsafeMutablePointer<hf_member>
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer
@@ -27,22 +28,20 @@ final class ArenaView: Sendable {
     init(_ name: FileName, in directory: OpenDirectory, count: Int) throws(LockError) {
         let path = directory.path(of: name)
         let layout = ArenaLayout(count: count)
-        guard let bootID = ProcessIdentity.current.bootID, bootID.utf8.count == ArenaLayout.bootID.count else {
+        guard let bootID = ArenaFile.bootID(on: directory.fileSystem), bootID.utf8.count == ArenaLayout.bootID.count
+        else {
             throw LockError(.unsupported, path: path, reason: ArenaFile.noBootID)
         }
         let member = try unsafe Self.open(name, in: directory, path)
         let file = unsafe Descriptor(directory.fileSystem, owning: member.pointee.descriptor)
         do throws(LockError) {
             (identity, key) = try ArenaFile.look(at: file, layout, path)
-            guard let base = unsafe hf_map_shared(file.rawValue, layout.size, false) else {
-                let cause = SystemError(call: "mmap", code: hf_errno())
-                throw LockError(.unsupported, path: path, reason: "it cannot be mapped", cause: cause)
-            }
-            unsafe self.base = unsafe base
+            unsafe base = try unsafe ArenaFile.map(file, layout, path, isWritable: false)
         } catch {
             unsafe hf_member_destroy(member)
             throw error
         }
+        fileSystem = directory.fileSystem
         self.layout = layout
         self.bootID = Array(bootID.utf8)
         unsafe self.member = unsafe member
@@ -57,7 +56,7 @@ final class ArenaView: Sendable {
             return try directory.open(name, .readWrite)
         } catch  where error.isAny(of: EACCES, EPERM, EROFS, ETXTBSY) {
             let file = try directory.open(name, .read)
-            if hf_is_overlay(file.rawValue) == 1 { throw SystemError(call: "fstatfs", code: EACCES) }
+            if directory.fileSystem.isOverlay(file.rawValue) { throw SystemError(call: "fstatfs", code: EACCES) }
             return file
         }
     }
@@ -68,15 +67,10 @@ final class ArenaView: Sendable {
         in directory: OpenDirectory,
         _ path: String
     ) throws(LockError) -> UnsafeMutablePointer<hf_member> {
-        hf_members_hold()
-        defer { hf_members_let_go() }
         do throws(SystemError) {
-            let file = try Self.openToLook(name, in: directory)
-            guard let member = unsafe hf_member_make(file.rawValue) else {
-                throw SystemError(call: "pthread_atfork", code: hf_errno())
+            return try unsafe ArenaMember.make(on: directory.fileSystem) { () throws(SystemError) in
+                try openToLook(name, in: directory)
             }
-            _ = file.relinquish()
-            return unsafe member
         } catch {
             throw LockError(error, path: path, while: "open it")
         }
@@ -118,7 +112,7 @@ final class ArenaView: Sendable {
         // A forked child has neither.
         if descriptor < 0 { return }
         // Else the number is another file's by now.
-        if KernelFileSystem().isOpen(descriptor, on: identity) { _ = hf_close(descriptor) }
-        unsafe hf_unmap(base, layout.size)
+        if fileSystem.isOpen(descriptor, on: identity) { try? fileSystem.close(descriptor) }
+        unsafe fileSystem.unmap(base, length: layout.size)
     }
 }

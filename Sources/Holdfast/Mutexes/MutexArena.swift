@@ -70,7 +70,7 @@ public final class MutexArena: Sendable {
         group: UInt32? = nil
     ) throws(LockError) {
         let creation = FileCreation(permissions: permissions, group: group)
-        try self.init(name, in: directory, count: count, creation, bootID: ProcessIdentity.current.bootID)
+        try self.init(name, in: directory, count: count, creation, bootID: ArenaFile.bootID(on: directory.fileSystem))
     }
 
     /// Opens an arena, or makes it, by a path, whose directory must exist.
@@ -145,12 +145,10 @@ extension MutexArena {
         var failure: LockError?
         maintenance.withLock { _ in
             do throws(LockError) {
-                try file.checkDescriptor()
-                let descriptor = unsafe file.member.pointee.descriptor
-                try ArenaFile.lockMaintenance(descriptor, path)
-                defer { _ = hf_ofd_release_range(descriptor, 0, 1) }
-                // Looked at under the lock: nobody else can have buried, renewed and let it be taken since.
-                if cell.word.load(ordering: .acquiring) == seen.raw { cell.restart(epoch: try file.beginEpoch()) }
+                try file.withMaintenance { () throws(LockError) in
+                    // Looked at under the lock: nobody else can have buried, renewed and let it be taken since.
+                    if cell.word.load(ordering: .acquiring) == seen.raw { cell.restart(epoch: try file.beginEpoch()) }
+                }
             } catch {
                 failure = error
             }
@@ -164,7 +162,7 @@ extension MutexArena {
             throw LockError(.unsupported, path: path, reason: "it was opened before a fork; open it anew in the child")
         }
         if unsafe file.words.acquirer.pointee.load(ordering: .relaxed) == 0 {
-            if unsafe !hf_member_sees(file.member) { throw file.lostDescriptor }
+            if file.hasLostDescriptor { throw file.lostDescriptor }
             throw LockError(
                 .compromised,
                 path: path,
@@ -177,7 +175,7 @@ extension MutexArena {
     ///
     /// If it does not, nothing can be acquired any more. One system call.
     func checkPlace() throws(LockError) {
-        let now = hf_monotonic()
+        let now = directory.fileSystem.monotonicTime()
         if now - lastLook.load(ordering: .relaxed) < 5_000_000 { return }
         lastLook.store(now, ordering: .relaxed)
         let found: FileIdentity?

@@ -79,6 +79,28 @@ extension Descriptor {
         try retrying { () throws(SystemError) in try fileSystem.isRangeLocked(rawValue) }
     }
 
+    /// fcntl(2) F_OFD_SETLK, shared unless it is to be exclusive; false if another open file is in the way.
+    package borrowing func tryLock(_ range: Range<Int64>, exclusive: Bool = false) throws(SystemError) -> Bool {
+        try retrying { () throws(SystemError) in try fileSystem.tryLock(rawValue, range, exclusive: exclusive) }
+    }
+
+    /// fcntl(2) F_OFD_GETLK: whether another open file has a lock there.
+    package borrowing func isLocked(_ range: Range<Int64>) throws(SystemError) -> Bool {
+        try retrying { () throws(SystemError) in try fileSystem.isLocked(rawValue, range) }
+    }
+
+    /// fallocate(2): every byte has a block of its own.
+    package borrowing func allocate(length: Int64) throws(SystemError) {
+        try retrying { () throws(SystemError) in try fileSystem.allocate(rawValue, length: length) }
+    }
+
+    /// mmap(2), readable and perhaps writable, from the start of the file.
+    package borrowing func map(length: Int, isWritable: Bool) throws(SystemError) -> UnsafeMutableRawPointer {
+        try unsafe retrying { () throws(SystemError) in
+            try unsafe fileSystem.map(rawValue, length: length, isWritable: isWritable)
+        }
+    }
+
     /// Reads until both pieces are full or the file ends.
     ///
     /// Returns the bytes read.

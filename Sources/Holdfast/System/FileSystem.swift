@@ -105,12 +105,26 @@ package protocol FileSystem: Sendable {
     func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool
     /// fstatfs(2): whether other machines may share this file system.
     func isShared(_ descriptor: Int32) throws(SystemError) -> Bool
-    /// One of two words in memory for an open file, the same ones for all who open that file, 0 at first and after a reboot.
+    /// fstatfs(2): whether it is a file of overlayfs, where one that was opened for reading alone may be another one than a
+    /// writer's.
+    func isOverlay(_ descriptor: Int32) -> Bool
+    /// fallocate(2): gives each of the file's first bytes a block of its own, and changes none.
+    func allocate(_ descriptor: Int32, length: Int64) throws(SystemError)
+    /// mmap(2) with MAP_SHARED from the start of the file; a forked child does not have the mapping.
     ///
-    /// Nil on the real file system, where a mapped file has them.
-    func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord?
+    /// It is page-aligned, and lasts until ``unmap(_:length:)``, also when the descriptor is closed.
+    func map(_ descriptor: Int32, length: Int, isWritable: Bool) throws(SystemError) -> UnsafeMutableRawPointer
+    /// munmap(2).
+    func unmap(_ address: UnsafeMutableRawPointer, length: Int)
     /// The PID that the kernel's lock table names for a lock on this file, if it names one.
     func lockHolder(of file: FileIdentity) -> Int32?
+    /// clock_gettime(2) CLOCK_MONOTONIC, in nanoseconds: when it is time to look at the files again.
+    func monotonicTime() -> Int64
+    /// Which boot its mapped files are used in, if that is not this machine's.
+    var simulatedBootID: String? { get }
+    /// Whether other processes can use its files: what this one knows of them has to be looked at again now and then, and a
+    /// fork of it has copies of its descriptors.
+    var hasOtherProcesses: Bool { get }
 }
 
 extension FileSystem {
@@ -118,7 +132,7 @@ extension FileSystem {
     package func isRangeLocked(_ descriptor: Int32) throws(SystemError) -> Bool {
         try isLocked(descriptor, wholeFile)
     }
-    package func sharedWord(of descriptor: Int32, _ index: Int) -> SharedWord? { nil }
+    package func isOverlay(_ descriptor: Int32) -> Bool { false }
     package func lockHolder(of file: FileIdentity) -> Int32? { nil }
 }
 

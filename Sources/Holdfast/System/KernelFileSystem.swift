@@ -243,12 +243,40 @@ package struct KernelFileSystem: FileSystem {
     }
 
     package func isLocked(_ descriptor: Int32, _ range: Range<Int64>) throws(SystemError) -> Bool {
-        try checked("fcntl(F_OFD_GETLK)", hf_ofd_test(descriptor, range.start, range.length)) == 1
+        let result = hf_ofd_test(descriptor, range.start, range.length)
+        if result >= 0 { return result == 1 }
+        // Also EBADF: this is how an arena finds out that other code has closed its descriptor.
+        throw SystemError(call: "fcntl(F_OFD_GETLK)", code: hf_errno())
     }
 
     package func isShared(_ descriptor: Int32) throws(SystemError) -> Bool {
         try checked("fstatfs", hf_is_network_file_system(descriptor)) == 1
     }
+
+    package func isOverlay(_ descriptor: Int32) -> Bool { hf_is_overlay(descriptor) == 1 }
+
+    package func allocate(_ descriptor: Int32, length: Int64) throws(SystemError) {
+        try check("fallocate", hf_allocate(descriptor, off_t(length)))
+    }
+
+    package func map(
+        _ descriptor: Int32,
+        length: Int,
+        isWritable: Bool
+    ) throws(SystemError) -> UnsafeMutableRawPointer {
+        guard let address = unsafe hf_map_shared(descriptor, length, isWritable) else {
+            throw failure("mmap", hf_errno())
+        }
+        return unsafe address
+    }
+
+    package func unmap(_ address: UnsafeMutableRawPointer, length: Int) {
+        _ = unsafe hf_unmap(address, length)
+    }
+
+    package func monotonicTime() -> Int64 { hf_monotonic() }
+    package var simulatedBootID: String? { nil }
+    package var hasOtherProcesses: Bool { true }
 
     package func lockHolder(of file: FileIdentity) -> Int32? {
         let pid = hf_lock_holder(file.device, file.inode)

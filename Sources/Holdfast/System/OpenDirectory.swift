@@ -225,7 +225,7 @@ extension OpenDirectory {
 
     /// Whether other machines may share the file system; true if that cannot be told.
     package var isShared: Bool {
-        (try? fileSystem.isShared(descriptor.rawValue)) ?? true
+        (try? retrying { () throws(SystemError) in try fileSystem.isShared(descriptor.rawValue) }) ?? true
     }
 }
 

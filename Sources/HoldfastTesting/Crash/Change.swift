@@ -15,6 +15,8 @@ enum Change: Sendable {
     ///
     /// The bytes are those of the page cache after the write, so a later write of the same sector contains an earlier one.
     case sector(UInt64, Int, [UInt8])
+    /// An aligned word of a mapped file, which a process stored; the last one of those that were found together, or not.
+    case word(UInt64, StoredWord, isLast: Bool)
     /// A file gets another size; what it loses is gone, and what it gains reads as zeros until its sectors are written.
     case size(UInt64, from: Int, to: Int)
     /// Mode and owner of a file.
@@ -32,6 +34,7 @@ extension Change {
     var inode: UInt64 {
         switch self {
         case .birth(let number, _), .sector(let number, _, _), .size(let number, _, _): number
+        case .word(let number, _, _): number
         case .owner(let number, _, _, _), .attribute(let number, _, _), .entries(let number, _, _, _): number
         }
     }
@@ -39,9 +42,13 @@ extension Change {
     /// Whether fdatasync(2) makes it durable as fsync(2) does.
     var isData: Bool {
         switch self {
-        case .sector, .size: true
+        case .sector, .word, .size: true
         case .birth, .owner, .attribute, .entries: false
         }
+    }
+
+    var isWord: Bool {
+        if case .word = self { true } else { false }
     }
 
     var isSector: Bool {

@@ -14,8 +14,6 @@ struct ChangeLog: Sendable {
         case flush(UInt64, onlyData: Bool, call: Int?)
         /// A flush that failed: what it should have written is never written by a later one.
         case failedFlush(UInt64, call: Int?)
-        /// Numbers were stored in the memory that the users of a file share: they outlive them, and no power cut.
-        case store(SIMD2<UInt64>, in: UInt64)
         /// The program noted something.
         case note(Int)
     }
@@ -56,8 +54,9 @@ struct ChangeLog: Sendable {
         current = nil
     }
 
+    /// Notes changes; stores into mapped memory were made by no call.
     mutating func append(_ changes: [Change]) {
-        for change in changes { events.append(.change(change, call: current)) }
+        for change in changes { events.append(.change(change, call: change.isWord ? nil : current)) }
     }
 
     mutating func flush(_ inode: UInt64, onlyData: Bool) {
@@ -66,10 +65,6 @@ struct ChangeLog: Sendable {
 
     mutating func failFlush(of inode: UInt64) {
         events.append(.failedFlush(inode, call: current))
-    }
-
-    mutating func store(_ value: SIMD2<UInt64>, in inode: UInt64) {
-        events.append(.store(value, in: inode))
     }
 
     mutating func note(_ note: Int) {

@@ -24,7 +24,8 @@ internal import Holdfast
 /// ```
 ///
 /// It assumes that a call is one change for other programs, that sectors reach the device whole, zeroed or as garbage, and
-/// that a flush which returned has made its file durable. It knows no bit rot and no device that lies about flushes.
+/// that a flush which returned has made its file durable. What a process stores in a mapped file is known at its next call:
+/// each aligned word of eight bytes is after a power cut as the last flush left it, or as it was at any call since. It knows no bit rot and no device that lies about flushes.
 public struct CrashExplorer: Sendable {
     /// What the file system keeps in order without a flush; one after another, and a state that several of them allow once.
     public var profiles: [CrashProfile] = [.posix]
@@ -32,6 +33,9 @@ public struct CrashExplorer: Sendable {
     public var sectorSize = 512
     /// Up to how many ways to crash at one moment are tried exhaustively; if there are more, so many are chosen.
     public var limit = 4096
+    /// Up to how many ways to lose words of mapped files at one moment are tried with every way to lose the rest; if there are
+    /// more, all, none, and so many mixtures.
+    public var wordLimit = 8
     /// From how many states, left by a power cut, the recovery is crashed in turn.
     public var recoveryLimit = 32
     /// What chooses where not everything is tried, and what garbage is.
@@ -81,6 +85,7 @@ extension SimulatedFileSystem {
     /// What was recorded since the log began.
     func takenLog() -> ChangeLog {
         withState { state in
+            state.takeStores()
             guard let log = state.log else { preconditionFailure("nobody began a log") }
             return log
         }

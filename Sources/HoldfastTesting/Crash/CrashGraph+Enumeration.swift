@@ -8,7 +8,7 @@ enum Coverage: Sendable {
     /// Every one.
     case exhaustive
     /// Every one in which the unflushed sectors of each call are all old, all new, all zeros, all garbage, or all new but
-    /// the first or the last.
+    /// the first or the last; or in which the words of mapped files have one fate of a few.
     case symmetric
     /// As many as the limit says.
     case sampled
@@ -22,6 +22,7 @@ extension CrashGraph {
     func forEachCrash(
         at position: Int,
         limit: Int,
+        wordLimit: Int,
         random: inout SplitMix,
         _ body: ([Outcome]) throws -> Void
     ) rethrows -> Coverage {
@@ -29,11 +30,23 @@ extension CrashGraph {
         let choices = (0..<count).map { self.choices(of: $0, at: position) }
         var outcomes = Array(repeating: Outcome.lost, count: count)
         var room = limit
-        if countCombinations(choices, &outcomes, 0, &room) {
+        let words = wordFates(choices, wordLimit, &random)
+        if let words {
+            // What becomes of the words does not depend on the rest, so it is chosen first.
+            let cases = words.map { fate in
+                var choices = choices
+                for (node, outcome) in fate { choices[node] = [outcome] }
+                return choices
+            }
+            if cases.allSatisfy({ countCombinations($0, &outcomes, 0, &room) }) {
+                for choices in cases { try combine(choices, &outcomes, 0, body) }
+                return .symmetric
+            }
+        } else if countCombinations(choices, &outcomes, 0, &room) {
             try combine(choices, &outcomes, 0, body)
             return .exhaustive
         }
-        let groups = self.groups(choices)
+        let groups = self.groups(choices, words)
         var combinations = 1
         for group in groups where combinations <= limit { combinations *= group.count }
         if combinations <= limit {
@@ -67,11 +80,15 @@ extension CrashGraph {
             room -= 1
             return room >= 0
         }
+        var isDecided = false
         for outcome in choices[index] where isPossible(outcome, of: index, outcomes) {
+            isDecided = true
             outcomes[index] = outcome
             if !countCombinations(choices, &outcomes, index + 1, &room) { return false }
         }
-        return true
+        if isDecided { return true }
+        outcomes[index] = .lost
+        return countCombinations(choices, &outcomes, index + 1, &room)
     }
 
     private func combine(
@@ -81,11 +98,23 @@ extension CrashGraph {
         _ body: ([Outcome]) throws -> Void
     ) rethrows {
         if index == choices.count { return try body(outcomes) }
+        var isDecided = false
         for outcome in choices[index] where isPossible(outcome, of: index, outcomes) {
+            isDecided = true
             outcomes[index] = outcome
             try combine(choices, &outcomes, index + 1, body)
         }
+        // A word that was to be kept has lost the sector that it was stored in.
+        if isDecided { return }
+        outcomes[index] = .lost
+        try combine(choices, &outcomes, index + 1, body)
     }
+}
+
+/// A word of a file.
+private struct WordPlace: Hashable {
+    let inode: UInt64
+    let offset: Int
 }
 
 /// The symmetric choice.
@@ -93,12 +122,38 @@ extension CrashGraph {
     /// One fate of several nodes: their outcomes.
     private typealias Fate = [(node: Int, outcome: Outcome)]
 
-    /// The fates of each call's sectors together, and of every other undecided node alone.
-    private func groups(_ choices: [[Outcome]]) -> [[Fate]] {
-        var groups: [[Fate]] = []
+    /// The words that a power cut may leave old or new: all old, all new, and so many mixtures; nil if there are no more ways
+    /// than that.
+    ///
+    /// A mixture has each word as it was at some moment since the last flush.
+    private func wordFates(_ choices: [[Outcome]], _ limit: Int, _ random: inout SplitMix) -> [Fate]? {
+        var histories: [WordPlace: [Int]] = [:]
+        for (index, choice) in choices.enumerated() where choice.count > 1 {
+            guard case .word(let inode, let store, _) = nodes[index].change else { continue }
+            histories[WordPlace(inode: inode, offset: store.offset), default: []].append(index)
+        }
+        var combinations = 1
+        for history in histories.values where combinations <= limit { combinations *= history.count + 1 }
+        if combinations <= limit { return nil }
+        let inOrder = histories.values.sorted { $0[0] < $1[0] }
+        func fate(_ kept: (Int) -> Int) -> Fate {
+            inOrder.flatMap { history in
+                let kept = kept(history.count)
+                return history.enumerated().map { ($1, $0 < kept ? Outcome.kept : .lost) }
+            }
+        }
+        return [fate { _ in 0 }, fate { $0 }]
+            + (0..<limit).map { _ in fate { Int(random.next() % UInt64($0 + 1)) } }
+    }
+
+    /// The fates of each call's sectors together, those of all words if there are too many, and of every other undecided
+    /// node alone.
+    private func groups(_ choices: [[Outcome]], _ words: [Fate]?) -> [[Fate]] {
+        var groups = words.map { [$0] } ?? []
         var sectors: [Int: [Int]] = [:]
         var order: [Int] = []
         for (index, choice) in choices.enumerated() where choice.count > 1 {
+            if words != nil, nodes[index].change.isWord { continue }
             guard nodes[index].change.isSector, let call = nodes[index].call else {
                 groups.append(choice.map { [(index, $0)] })
                 continue

@@ -32,6 +32,8 @@ struct CrashGraph: Sendable {
 
     /// The node that last changed something, for each thing that can be changed.
     private var sectors: [UInt64: [Int: Int]] = [:]
+    /// The words that were stored in a sector since it was last written.
+    private var words: [UInt64: [Int: [Int: Int]]] = [:]
     private var sizes: [UInt64: [Int]] = [:]
     private var owners: [UInt64: Int] = [:]
     private var attributes: [UInt64: [String: Int]] = [:]
@@ -53,7 +55,7 @@ struct CrashGraph: Sendable {
                 for index in nodes.indices where nodes[index].change.inode == inode && !isDurable(index) {
                     nodes[index].isLost = true
                 }
-            case .store, .note: break
+            case .note: break
             }
         }
     }
@@ -78,11 +80,20 @@ struct CrashGraph: Sendable {
         case .birth: return
         case .sector(let inode, let sector, _):
             node.requires += sectors[inode]?[sector].map { [$0] } ?? []
+            // The write is of the page that they were stored in.
+            node.requires += words[inode]?[sector]?.values ?? [:].values
+            words[inode]?[sector] = nil
             node.mayTear = profile.tearsSectors
             node.hidesBytes = node.requires.isEmpty ? baseHasBytes(inode, sector) : true
             sectors[inode, default: [:]][sector] = index
             // Writing again makes the size be written again, too.
             for size in sizes[inode] ?? [] { nodes[size].isLost = false }
+        case .word(let inode, let store, _):
+            // So it is the word of the last flush, or any later one.
+            let sector = store.offset / log.sectorSize
+            let before = words[inode]?[sector]?[store.offset] ?? sectors[inode]?[sector]
+            node.requires += before.map { [$0] } ?? []
+            words[inode, default: [:]][sector, default: [:]][store.offset] = index
         case .size(let inode, let old, let new):
             node.requires += sizes[inode]?.last.map { [$0] } ?? []
             if new > old, profile.writesDataBeforeSize {

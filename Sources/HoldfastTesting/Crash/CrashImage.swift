@@ -17,7 +17,6 @@ extension CrashGraph {
     /// The files with these outcomes of the first nodes.
     func image(_ outcomes: [Outcome], seed: UInt64) -> Volume {
         var volume = start
-        volume.forgetMemory()
         var sizes: [UInt64: Int] = [:]
         for (index, outcome) in outcomes.enumerated() where outcome != .lost {
             switch nodes[index].change {
@@ -30,6 +29,9 @@ extension CrashGraph {
                     volume.place(Array(repeating: 0, count: bytes.count), in: inode, sector * log.sectorSize)
                 default: volume.place(garbage(inode, sector, bytes.count, seed), in: inode, sector * log.sectorSize)
                 }
+            case .word(let inode, let store, _):
+                if sizes[inode] == nil { sizes[inode] = volume[inode].bytes.count }
+                volume.place(store.bytes, in: inode, store.offset)
             case .size(let inode, let old, let new):
                 let excess = volume[inode].bytes.count - new
                 // What a file loses does not come back when it grows again.
@@ -46,18 +48,6 @@ extension CrashGraph {
         }
         for (inode, size) in sizes { volume.fit(inode, to: size) }
         volume.dropUnreachable()
-        return volume
-    }
-
-    /// The files with what their users had in memory: it outlives a process, as files do.
-    func withMemory(_ image: Volume, before position: Int) -> Volume {
-        var volume = image
-        for (number, inode) in log.base.inodes where volume.inodes[number] != nil {
-            volume[number].memory = inode.memory
-        }
-        for case .store(let value, in: let number) in log.events[..<position] where volume.inodes[number] != nil {
-            volume[number].memory = value
-        }
         return volume
     }
 
@@ -114,6 +104,7 @@ extension Volume {
 
     /// Whether two images are the same to whoever can only look at names and what they lead to.
     func hash(into hasher: inout Hasher) {
+        hasher.combine(boot)
         var numbers: [UInt64: Int] = [Self.root: 0]
         var pending = [Self.root]
         while let directory = pending.popLast() {
@@ -140,7 +131,6 @@ extension Inode {
         hasher.combine(owner)
         hasher.combine(group)
         hasher.combine(attributes)
-        hasher.combine(memory)
         hasher.combine(all: bytes)
     }
 }

@@ -4,6 +4,11 @@
 
 internal import Holdfast
 
+/// In place of a call's number.
+private enum CrashTrace {
+    static let store = -2
+}
+
 extension Crash {
     /// One line for each call and note up to the crash, and for the crash itself; those of earlier crashes first.
     var trace: [String] {
@@ -28,16 +33,13 @@ extension Crash {
             switch event {
             case .change(.birth, _), .flush: break
             case .change(let change, let call):
-                if call == nil {
+                if call == nil, !change.isWord || line?.call != CrashTrace.store {
                     flushLine()
-                    line = (-1, "somebody else", [])
+                    line = change.isWord ? (CrashTrace.store, "stored in memory", []) : (-1, "somebody else", [])
                 }
                 line?.fates.append("\(change.words(graph.log.sectorSize)): \(outcomes[node].words)")
                 node += 1
             case .failedFlush: line?.fates.append("what was not on the device then never gets there by itself")
-            case .store(let value, in: _):
-                flushLine()
-                lines.append("stored in shared memory: \(value[0])\(value[1] == 0 ? "" : ", held")")
             case .note(let number):
                 flushLine()
                 lines.append("noted: \(scene.notes[number])")
@@ -71,7 +73,7 @@ extension ChangeLog.Event {
     fileprivate var call: Int? {
         switch self {
         case .change(_, let call), .flush(_, _, let call), .failedFlush(_, let call): call
-        case .store, .note: nil
+        case .note: nil
         }
     }
 }
@@ -102,6 +104,7 @@ extension Change {
         case .sector(_, let sector, let bytes):
             let first = sector * sectorSize
             return "bytes \(first)..<\(first + bytes.count)"
+        case .word(_, let store, _): return "word \(hexadecimal(store.value)) at \(store.offset)"
         case .size(_, let old, let new): return "size \(old) to \(new)"
         case .owner: return "mode and owner"
         case .attribute(_, let name, _): return "attribute \(name)"

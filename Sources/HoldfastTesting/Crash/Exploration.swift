@@ -68,8 +68,13 @@ extension Exploration {
     private mutating func cutPower(_ scene: CrashScene<Note>, at position: Int) {
         // The walk is a constant while it goes on, and its random numbers are its own.
         var chance = SplitMix(seed: random.next())
-        let coverage = scene.graph.forEachCrash(at: position, limit: settings.limit, random: &chance) { outcomes in
-            recover(from: Crash(scene: scene, kind: .power, position: position, outcomes: outcomes))
+        let coverage = scene.graph.forEachCrash(
+            at: position,
+            limit: settings.limit,
+            wordLimit: settings.wordLimit,
+            random: &chance
+        ) {
+            recover(from: Crash(scene: scene, kind: .power, position: position, outcomes: $0))
         }
         switch coverage {
         case .exhaustive: report.exhaustiveMoments += 1
@@ -202,8 +207,9 @@ extension Exploration {
 
 extension Crash {
     func image(seed: UInt64) -> Volume {
-        let volume = scene.graph.image(outcomes, seed: seed)
-        return kind == .process ? scene.graph.withMemory(volume, before: position) : volume
+        var volume = scene.graph.image(outcomes, seed: seed)
+        if kind == .power { volume.reboot() }
+        return volume
     }
 }
 
@@ -212,8 +218,10 @@ extension ChangeLog.Event {
     fileprivate var isSeenByOthers: Bool {
         switch self {
         case .change(.birth, _), .flush: false
+        // Of words that were found together nobody knows which was stored first.
+        case .change(.word(_, _, let isLast), _): isLast
         // What is seen is the same, and a flush of it is a lie from now on.
-        case .change, .store, .failedFlush, .note: true
+        case .change, .failedFlush, .note: true
         }
     }
 
@@ -221,7 +229,7 @@ extension ChangeLog.Event {
     fileprivate var endsFreedom: Bool {
         switch self {
         case .flush, .note: true
-        case .change, .store, .failedFlush: false
+        case .change, .failedFlush: false
         }
     }
 }

@@ -80,6 +80,7 @@ package struct ScheduleExplorer {
     private let onProgress: (Int) -> Void
 
     private var isShared = false
+    private var bootID: String?
     private var lives: [Life] = []
     private var known: [LifeKey: Int] = [:]
     private var seen: Set<Int> = []
@@ -89,7 +90,9 @@ package struct ScheduleExplorer {
     private struct Life {
         let process: Int
         let parent: Int?
-        let answer: CallAnswer?
+        let answer: ScheduledAnswer?
+        /// What it stored in mapped files after the answer.
+        var stores: [UInt64: [StoredWord]] = [:]
         var pending: PendingCall?
         var isInside = false
         var failure: String?
@@ -99,6 +102,7 @@ package struct ScheduleExplorer {
     private struct LifeKey: Hashable {
         let parent: Int
         let answer: String
+        let memory: Int
     }
 
     private struct Moment {
@@ -114,6 +118,8 @@ package struct ScheduleExplorer {
     /// - Parameters:
     ///   - processes: At most 100.
     ///   - limit: After so many states it stops.
+    ///   - walks: How many schedules are chosen at random, before all are gone through in order: where there are too many for
+    ///     that, those in order are much alike.
     ///   - prepare: What is there before.
     ///   - judgeEnd: Given the names that are left when all have come to their ends; returns what is wrong with them.
     ///   - onProgress: Called now and then with the number of states so far.
@@ -122,6 +128,7 @@ package struct ScheduleExplorer {
     package static func explore(
         _ processes: [ScheduledProcess],
         limit: Int = .max,
+        walks: Int = 0,
         preparing prepare: (SimulatedFileSystem) throws -> Void,
         judgingEnd judgeEnd: @escaping ([String]) -> String? = { _ in nil },
         onProgress: @escaping (Int) -> Void = { _ in }
@@ -131,7 +138,12 @@ package struct ScheduleExplorer {
         // One time for all: the order of calls must not show in anything but what it changes.
         fileSystem.changesPerTick = 1 << 40
         try prepare(fileSystem)
-        explorer.walk(from: fileSystem.withState { $0 })
+        explorer.bootID = fileSystem.simulatedBootID
+        let start = explorer.first(from: fileSystem.withState { $0 })
+        for seed in 0..<UInt64(walks) where explorer.report.violation == nil {
+            explorer.wander(from: start, SplitMix(seed: seed))
+        }
+        if explorer.report.violation == nil { explorer.walk(from: start) }
         return explorer.report
     }
 
@@ -147,7 +159,7 @@ package struct ScheduleExplorer {
         self.onProgress = onProgress
     }
 
-    private mutating func walk(from start: SimulatedState) {
+    private mutating func first(from start: SimulatedState) -> Moment {
         var files = start
         files.forgetCalls()
         isShared = files.isShared
@@ -156,6 +168,27 @@ package struct ScheduleExplorer {
             first.files.openRoot(at: ScheduledFileSystem.root(of: process))
             first.lives.append(live(process, after: nil, answer: nil))
         }
+        return first
+    }
+
+    /// One schedule to its end.
+    private mutating func wander(from first: Moment, _ random: SplitMix) {
+        var random = random
+        var path = [first]
+        while let moment = path.last {
+            if let violation = violation(in: moment) {
+                report.violation = violation
+                report.schedule = schedule(path)
+                return
+            }
+            let able = moment.lives.indices.filter { isAble($0, moment) }
+            guard let process = able.randomElement(using: &random) else { return }
+            report.steps += 1
+            path.append(step(process, moment))
+        }
+    }
+
+    private mutating func walk(from first: Moment) {
         // The moments on the way to the one that is looked at, for the schedule.
         var path: [Moment] = []
         var open: [(depth: Int, moment: Moment)] = [(0, first)]
@@ -188,10 +221,11 @@ package struct ScheduleExplorer {
     /// Who finds a guard locked does nothing but try again.
     private func isAble(_ process: Int, _ moment: Moment) -> Bool {
         guard let pending = lives[moment.lives[process]].pending, !pending.isLast else { return false }
-        guard let descriptor = pending.awaitedLock, let file = moment.files.open[descriptor],
-            file.path.hasSuffix(".guard")
-        else { return true }
-        return !moment.files.open.isBusy(descriptor, .exclusive)
+        guard let awaited = pending.awaitedLock, let file = moment.files.open[awaited.descriptor] else { return true }
+        if let range = awaited.range {
+            return !file.path.hasSuffix(".arena") || !moment.files.open.isBusy(awaited.descriptor, range, .exclusive)
+        }
+        return !file.path.hasSuffix(".guard") || !moment.files.open.isBusy(awaited.descriptor, .exclusive)
     }
 
     private mutating func step(_ process: Int, _ moment: Moment) -> Moment {
@@ -212,13 +246,24 @@ package struct ScheduleExplorer {
         var next = moment
         next.files = fileSystem.withState { $0 }
         next.files.forgetCalls()
-        next.lives[process] = live(process, after: life, answer: answer)
+        let memory = next.files.volume.mappedBytes
+        let after = live(process, after: life, answer: ScheduledAnswer(answer: answer, memory: memory))
+        for (number, stores) in lives[after].stores where !stores.isEmpty {
+            next.files.volume.store(stores, in: number)
+        }
+        next.lives[process] = after
         return next
     }
 
     /// A process after one more answer: it is run up to its next call, unless that is known.
-    private mutating func live(_ process: Int, after parent: Int?, answer: CallAnswer?) -> Int {
-        let key = LifeKey(parent: parent ?? -1 - process, answer: answer.map(stateWords) ?? "")
+    private mutating func live(_ process: Int, after parent: Int?, answer: ScheduledAnswer?) -> Int {
+        var memory = Hasher()
+        answer?.memory.hash(into: &memory)
+        let key = LifeKey(
+            parent: parent ?? -1 - process,
+            answer: answer.map { stateWords($0.answer) } ?? "",
+            memory: memory.finalize()
+        )
         if let known = known[key] { return known }
         var life = Life(process: process, parent: parent, answer: answer)
         life.count = parent.map { lives[$0].count + 1 } ?? 0
@@ -234,8 +279,13 @@ package struct ScheduleExplorer {
         return lives.count - 1
     }
 
-    private func run(_ life: inout Life, _ answers: [CallAnswer]) {
-        let fileSystem = ScheduledFileSystem(process: life.process, answers: answers, isShared: isShared)
+    private func run(_ life: inout Life, _ answers: [ScheduledAnswer]) {
+        let fileSystem = ScheduledFileSystem(
+            process: life.process,
+            answers: answers,
+            isShared: isShared,
+            bootID: bootID
+        )
         do {
             let seen = try ScheduledLife(fileSystem)
             defer { life.isInside = seen.isInside }
@@ -244,6 +294,7 @@ package struct ScheduleExplorer {
             if fileSystem.pending == nil { life.failure = "\(error)" }
         }
         life.pending = fileSystem.pending
+        life.stores = fileSystem.stores
     }
 
     private mutating func isNew(_ moment: Moment) -> Bool {
@@ -280,11 +331,11 @@ extension ScheduleExplorer {
             guard let process = before.lives.indices.first(where: { before.lives[$0] != after.lives[$0] }),
                 let call = lives[before.lives[process]].pending, let answer = lives[after.lives[process]].answer
             else { return nil }
-            return "\(processes[process].name): \(call.words) = \(answer.words)"
+            return "\(processes[process].name): \(call.words) = \(answer.answer.words)"
         }
     }
 
-    /// What a process can see of an answer, but the time in a record.
+    /// What a process can see of an answer itself, but the time in a record.
     private func stateWords(_ answer: CallAnswer) -> String {
         guard case .value(let value) = answer, let bytes = value as? [UInt8] else { return answer.words }
         return "\(bytes.count) \(String(decoding: bytes.prefix { $0 != 0x0A }, as: UTF8.self))"
@@ -307,7 +358,11 @@ extension SimulatedState {
             hasher.combine(number)
             hasher.combine(inode.links)
             hasher.combine(inode.bytes.count)
-            hasher.combine(inode.bytes.prefix { $0 != 0x0A })
+            if inode.isMapped {
+                inode.bytes.hashMemory(into: &hasher)
+            } else {
+                hasher.combine(inode.bytes.prefix { $0 != 0x0A })
+            }
         }
         for (descriptor, file) in open.sorted(by: { $0.key < $1.key }) {
             hasher.combine(descriptor)
@@ -315,6 +370,31 @@ extension SimulatedState {
             hasher.combine(file.object)
             hasher.combine(file.flock)
             hasher.combine(file.ranges)
+        }
+    }
+}
+
+extension Volume {
+    /// The files that a process has mapped.
+    fileprivate var mappedBytes: [UInt64: [UInt8]] {
+        inodes.filter { $0.value.isMapped }.mapValues(\.bytes)
+    }
+}
+
+extension [UInt64: [UInt8]] {
+    fileprivate func hash(into hasher: inout Hasher) {
+        for (number, bytes) in sorted(by: { $0.key < $1.key }) {
+            hasher.combine(number)
+            bytes.hashMemory(into: &hasher)
+        }
+    }
+}
+
+extension [UInt8] {
+    /// All but the head of an arena, which never changes, and has a random number.
+    fileprivate func hashMemory(into hasher: inout Hasher) {
+        unsafe withUnsafeBytes { bytes in
+            unsafe hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes.dropFirst(64)))
         }
     }
 }

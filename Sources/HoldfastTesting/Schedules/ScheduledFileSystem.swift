@@ -19,7 +19,14 @@ struct PendingCall: Sendable {
     /// It is never made.
     var isLast = false
     /// The lock that it takes, if who finds it taken only tries again.
-    var awaitedLock: Int32?
+    var awaitedLock: AwaitedLock?
+}
+
+/// A lock that a process asks for until it gets it.
+struct AwaitedLock: Sendable {
+    let descriptor: Int32
+    /// Nil if it is a flock(2) of the whole file.
+    let range: Range<Int64>?
 }
 
 /// What a call came to.
@@ -39,24 +46,53 @@ enum CallAnswer: Sendable {
     }
 }
 
+/// An answer, and the bytes of mapped files when it was given.
+///
+/// What a process does in memory between two calls is one step with the first of them.
+struct ScheduledAnswer: Sendable {
+    let answer: CallAnswer
+    let memory: [UInt64: [UInt8]]
+}
+
 /// Answers a process from a record, and ends it behind the last answer.
 package final class ScheduledFileSystem: FileSystem {
     private struct State {
-        var answers: ArraySlice<CallAnswer>
+        var answers: ArraySlice<ScheduledAnswer>
         var pending: PendingCall?
+        /// The bytes of mapped files at the last answer, and this process's own memory of those that it has mapped.
+        var seen: [UInt64: [UInt8]] = [:]
+        var memories: [UInt64: MappedMemory] = [:]
+        var stores: [UInt64: [StoredWord]] = [:]
+        var time: Int64 = 0
         var names: [String: String] = [:]
         var unnamed: Set<Int32> = []
+
+        /// Gives the process the memory of the moment of an answer; its own stores until then are in it.
+        mutating func show(_ memory: [UInt64: [UInt8]]) {
+            seen = memory
+            for (number, own) in memories {
+                if let bytes = memory[number] { own.show(bytes, 0..<bytes.count) }
+            }
+        }
+
+        var newStores: [UInt64: [StoredWord]] {
+            memories.reduce(into: [:]) { stores, memory in
+                stores[memory.key] = seen[memory.key].map { memory.value.stores(over: $0) }
+            }
+        }
     }
 
     private let number: Int
     private let isShared: Bool
+    private let bootID: String?
     private let state: Mutex<State>
 
     /// The descriptor on which every process has the root directory open.
     static func root(of process: Int) -> Int32 { Int32(process + 1) * 100_000 }
 
-    init(process: Int, answers: [CallAnswer], isShared: Bool) {
+    init(process: Int, answers: [ScheduledAnswer], isShared: Bool, bootID: String?) {
         number = process
+        self.bootID = bootID
         self.isShared = isShared
         state = Mutex(State(answers: answers[...]))
     }
@@ -69,12 +105,16 @@ package final class ScheduledFileSystem: FileSystem {
         _ words: String,
         isPrivate: Bool = false,
         isLast: Bool = false,
-        awaitedLock: Int32? = nil,
+        awaitedLock: AwaitedLock? = nil,
         _ perform: @escaping @Sendable (SimulatedFileSystem) throws(SystemError) -> Answer
     ) throws(SystemError) -> Answer {
         let answer = state.withLock { state -> CallAnswer in
             if state.pending == nil {
-                if let answer = state.answers.popFirst() { return answer }
+                if let answer = state.answers.popFirst() {
+                    state.show(answer.memory)
+                    return answer.answer
+                }
+                state.stores = state.newStores
                 state.pending = PendingCall(
                     words: words,
                     perform: { try perform($0) },
@@ -92,6 +132,11 @@ package final class ScheduledFileSystem: FileSystem {
             guard let value = value as? Answer else { preconditionFailure("\(words) had another answer before") }
             return value
         }
+    }
+
+    /// What the process has stored since its last answer, by the file.
+    var stores: [UInt64: [StoredWord]] {
+        state.withLock { $0.pending == nil ? $0.newStores : $0.stores }
     }
 
     /// A moment at which others may act, without a call.
@@ -129,7 +174,8 @@ extension ScheduledFileSystem {
         // Which file it is, nobody changes; how long it is and how many names it has, nobody may ask.
         return try ask("fstat(\(descriptor))", isPrivate: true) { system throws(SystemError) in
             var status = try system.status(descriptor)
-            status.size = 0
+            // But an arena has its length, a page and more, before it has its name.
+            if status.size < Int64(Volume.pageSize) { status.size = 0 }
             status.links = 0
             return status
         }
@@ -292,7 +338,8 @@ extension ScheduledFileSystem {
 
     package func tryLock(_ descriptor: Int32, _ kind: LockFamily, exclusive: Bool) throws(SystemError) -> Bool {
         let words = "\(kind == .flock ? "flock" : "fcntl")(\(descriptor), \(exclusive ? "exclusive" : "shared"))"
-        return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: kind == .flock ? descriptor : nil) {
+        let awaited = kind == .flock ? AwaitedLock(descriptor: descriptor, range: nil) : nil
+        return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: awaited) {
             system throws(SystemError) in
             try system.tryLock(descriptor, kind, exclusive: exclusive)
         }
@@ -310,7 +357,9 @@ extension ScheduledFileSystem {
         exclusive: Bool
     ) throws(SystemError) -> Bool {
         let words = "fcntl(\(descriptor), \(exclusive ? "exclusive" : "shared"), \(range))"
-        return try ask(words, isPrivate: isUnnamed(descriptor)) { system throws(SystemError) in
+        // Who finds the first byte of an arena locked does nothing but try again.
+        let awaited = range == 0..<1 && exclusive ? AwaitedLock(descriptor: descriptor, range: range) : nil
+        return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: awaited) { system throws(SystemError) in
             try system.tryLock(descriptor, range, exclusive: exclusive)
         }
     }
@@ -326,4 +375,40 @@ extension ScheduledFileSystem {
             try system.isLocked(descriptor, range)
         }
     }
+
+    package func allocate(_ descriptor: Int32, length: Int64) throws(SystemError) {
+        try ask("fallocate(\(descriptor), \(length))") { system throws(SystemError) in
+            try system.allocate(descriptor, length: length)
+        }
+    }
+
+    /// The process gets memory of its own, which is made to hold at each answer what all have stored until then.
+    package func map(
+        _ descriptor: Int32,
+        length: Int,
+        isWritable: Bool
+    ) throws(SystemError) -> UnsafeMutableRawPointer {
+        let number = try ask("mmap(\(descriptor), \(length))") { system throws(SystemError) in
+            try system.noteMapping(descriptor, length, isWritable: isWritable)
+        }
+        let memory = state.withLock { state in
+            let memory = state.memories[number] ?? MappedMemory(state.seen[number] ?? [], length: length)
+            state.memories[number] = memory
+            return memory
+        }
+        return unsafe memory.base
+    }
+
+    /// What it stored last counts still; the memory goes with the process.
+    package func unmap(_ address: UnsafeMutableRawPointer, length: Int) {}
+
+    package func monotonicTime() -> Int64 {
+        state.withLock { state in
+            state.time += 10_000_000
+            return state.time
+        }
+    }
+
+    package var simulatedBootID: String? { bootID }
+    package var hasOtherProcesses: Bool { false }
 }

@@ -182,6 +182,29 @@ struct StressedFileSystem: FileSystem {
         try kernel.isShared(descriptor)
     }
 
+    func isOverlay(_ descriptor: Int32) -> Bool {
+        kernel.isOverlay(descriptor)
+    }
+
+    func allocate(_ descriptor: Int32, length: Int64) throws(SystemError) {
+        step()
+        try kernel.allocate(descriptor, length: length)
+    }
+
+    func map(_ descriptor: Int32, length: Int, isWritable: Bool) throws(SystemError) -> UnsafeMutableRawPointer {
+        step()
+        return try unsafe kernel.map(descriptor, length: length, isWritable: isWritable)
+    }
+
+    func unmap(_ address: UnsafeMutableRawPointer, length: Int) {
+        step()
+        unsafe kernel.unmap(address, length: length)
+    }
+
+    func monotonicTime() -> Int64 { kernel.monotonicTime() }
+    var simulatedBootID: String? { nil }
+    var hasOtherProcesses: Bool { true }
+
     func lockHolder(of file: FileIdentity) -> Int32? {
         kernel.lockHolder(of: file)
     }

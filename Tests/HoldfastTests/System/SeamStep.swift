@@ -35,15 +35,30 @@ enum SeamStep: Sendable {
     case lockRange(Int, Range<Int64>, exclusive: Bool)
     case unlockRange(Int, Range<Int64>)
     case isLocked(Int, Range<Int64>)
+    case allocate(Int)
+    case map(Int, length: Int, isWritable: Bool)
+    case unmap(Int)
+    case store(Int, UInt64, at: Int)
+    case load(Int, at: Int)
+
+    /// Whether a kernel may show another time of change at once, or with the next such step only.
+    var changesTimesSometimes: Bool {
+        switch self {
+        case .allocate, .store: true
+        default: false
+        }
+    }
 }
 
 /// A file system and six descriptors on it; slot 0 is the directory that everything happens in.
+@safe
 struct SeamMachine {
     static let slotCount = 6
 
     let fileSystem: any FileSystem
     private(set) var descriptors: [Int32?]
     private(set) var isWritable = [Bool](repeating: false, count: slotCount)
+    private var mappings: [Int: (base: UnsafeMutableRawPointer, length: Int, isWritable: Bool)] = unsafe [:]
 
     init(_ directory: OpenDirectory) throws {
         fileSystem = directory.fileSystem
@@ -58,6 +73,7 @@ struct SeamMachine {
 
     private mutating func close(_ slot: Int) throws(SystemError) {
         guard let descriptor = descriptors[slot] else { return }
+        unmap(slot)
         descriptors[slot] = nil
         try fileSystem.close(descriptor)
     }
@@ -141,8 +157,37 @@ struct SeamMachine {
         case .unlockRange(let slot, let range): try fileSystem.unlock(descriptor(slot), range)
         case .isLocked(let slot, let range):
             return try fileSystem.isLocked(descriptor(slot), range) ? "locked" : "free"
+        case .allocate(let slot):
+            let status = try status(slot)
+            // Blocks behind its end are another matter.
+            if status.kind != .regular || status.size == 0 { return "nothing there" }
+            try fileSystem.allocate(descriptor(slot), length: status.size)
+        case .map(let slot, let length, let isWritable):
+            let base = try unsafe fileSystem.map(descriptor(slot), length: length, isWritable: isWritable)
+            unmap(slot)
+            unsafe mappings[slot] = (base, length, isWritable)
+        case .unmap(let slot): unmap(slot)
+        case .store(let slot, let value, let offset):
+            guard let word = try unsafe word(slot, at: offset, storing: true) else { return "nothing there" }
+            unsafe word.storeBytes(of: value, as: UInt64.self)
+        case .load(let slot, let offset):
+            guard let word = try unsafe word(slot, at: offset, storing: false) else { return "nothing there" }
+            return unsafe "\(word.load(as: UInt64.self))"
         }
         return "done"
+    }
+
+    private mutating func unmap(_ slot: Int) {
+        guard let mapping = unsafe mappings.removeValue(forKey: slot) else { return }
+        unsafe fileSystem.unmap(mapping.base, length: mapping.length)
+    }
+
+    /// A word of a mapped file; nil beyond its end, where a mapping traps.
+    private func word(_ slot: Int, at offset: Int, storing: Bool) throws(SystemError) -> UnsafeMutableRawPointer? {
+        guard let mapping = unsafe mappings[slot], unsafe mapping.isWritable || !storing,
+            unsafe offset + 8 <= mapping.length, Int64(offset) + 8 <= (try status(slot)).size
+        else { return nil }
+        return unsafe mapping.base + offset
     }
 
     /// What must be the same everywhere: not the numbers, but which open files they are equal to.

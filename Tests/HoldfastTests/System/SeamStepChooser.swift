@@ -32,7 +32,7 @@ struct SeamStepChooser {
         let victim = pick(Self.passing)
         let flip = Bool.random(using: &random)
         let offset = Int64.random(in: 0..<6000, using: &random)
-        switch Int.random(in: 0..<100, using: &random) {
+        switch Int.random(in: 0..<112, using: &random) {
         case 0..<5: return .openDirectory(pick(Self.names + ["."]), in: directory, following: flip, to: slot)
         case 5..<23: return .open(name, in: directory, mode(), to: slot)
         // In a directory that was removed, ext4 says EPERM and tmpfs allows it.
@@ -68,6 +68,11 @@ struct SeamStepChooser {
             return Bool.random(using: &random)
                 ? .unlock(file, flip ? .flock : .openFileDescription) : .unlockRange(file, pick(Self.ranges))
         case 99: return .isLocked(file, pick(Self.ranges))
+        case 100 where machine.isWritable[file]: return .allocate(file)
+        case 101..<104: return .map(file, length: pick([0, 100, 8192]), isWritable: flip)
+        case 104: return .unmap(slot)
+        case 105..<109: return .store(file, .random(in: .min ... .max, using: &random), at: Int(offset) / 8 * 8)
+        case 109..<112: return .load(file, at: Int(offset) / 8 * 8)
         default: return .status(file)
         }
     }

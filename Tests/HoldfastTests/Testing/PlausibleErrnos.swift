@@ -23,6 +23,9 @@ extension Call {
         case "fchown", "fchmod": return [EINTR, EIO, EPERM, EROFS]
         case "flistxattr", "fgetxattr", "fsetxattr": return [EDQUOT, EIO, ENOSPC, EOPNOTSUPP, EPERM]
         case "flock": return [EINTR, ENOLCK, EOPNOTSUPP]
+        case "mmap": return [EAGAIN, ENODEV, ENOMEM, EPERM]
+        case "fallocate": return [EDQUOT, EINTR, EIO, ENOSPC, EOPNOTSUPP, EPERM]
+        case "fstatfs": return [EINTR, EIO, ENOMEM]
         case "fcntl": return [EINTR, EINVAL, ENOLCK]
         default: return [EIO]
         }

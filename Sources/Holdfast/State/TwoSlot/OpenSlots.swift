@@ -230,14 +230,4 @@ extension Descriptor {
         try? fileSystem.unlock(rawValue, PresenceBytes.all)
         return .met
     }
-
-    /// fcntl(2) F_OFD_SETLK, shared unless it is to be exclusive; false if another open file is in the way.
-    borrowing func tryLock(_ range: Range<Int64>, exclusive: Bool = false) throws(SystemError) -> Bool {
-        try retrying { () throws(SystemError) in try fileSystem.tryLock(rawValue, range, exclusive: exclusive) }
-    }
-
-    /// fcntl(2) F_OFD_GETLK: whether another open file has a lock there.
-    borrowing func isLocked(_ range: Range<Int64>) throws(SystemError) -> Bool {
-        try retrying { () throws(SystemError) in try fileSystem.isLocked(rawValue, range) }
-    }
 }

@@ -54,7 +54,7 @@ extension TwoSlotFile {
     }
 
     /// What is published if that can be believed without looking at anything else, and where.
-    var sureWord: (word: UInt64, place: PublishedPlace?)? {
+    var sureWord: (word: UInt64, place: PublishedPlace)? {
         let (file, word) = memory.withLock { ($0.file, $0.word) }
         guard let file, let word, file.isOfThisProcess, file.isSure(of: word.arena) else { return nil }
         let current = word.current
@@ -208,7 +208,7 @@ extension TwoSlotFile {
 extension TwoSlotFile {
     /// Has ``SlotWatch`` look around, on a file system that other processes can change.
     private func watch() {
-        guard place.directory.fileSystem is KernelFileSystem else { return }
+        guard place.directory.fileSystem.hasOtherProcesses else { return }
         if memory.withLock({ $0.directory }) == nil, let status = try? place.directory.descriptor.status() {
             memory.withLock { $0.directory = status.identity }
         }

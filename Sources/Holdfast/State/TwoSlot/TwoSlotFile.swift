@@ -68,8 +68,7 @@ extension TwoSlotFile {
         guard let opened = opened.take(), let header = try header(of: opened) else { return nil }
         let file = opened.slots(header, writingError)
         // One that was opened for reading alone may stay that of a lower layer of overlayfs: it is opened again each time.
-        let isReal = place.directory.fileSystem is KernelFileSystem
-        if writingError != nil, isReal, hf_is_overlay(file.file.rawValue) == 1 { return file }
+        if writingError != nil, place.directory.fileSystem.isOverlay(file.file.rawValue) { return file }
         memory.withLock { memory in
             memory.file = file
             memory.known = nil

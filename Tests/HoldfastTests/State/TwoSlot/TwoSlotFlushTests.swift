@@ -21,7 +21,7 @@ struct TwoSlotFlushTests {
     }
 
     private func failFlushes(_ times: Int = .max, with code: Int32 = EIO) {
-        fileSystem.faults = .failEvery(with: code, times: times) { $0.function == "fdatasync" }
+        fileSystem.faults = .failEvery(with: code, times: times) { $0.function == "fdatasync" && $0.path == "/state" }
     }
 
     @Test("no reader sees a save before its flush has returned")
@@ -191,6 +191,8 @@ struct TwoSlotFlushTests {
     @Test("a reader makes nothing beside the file, which it would own")
     func missingArena() throws {
         fileSystem.remove(".state.arena")
+        // Those who used it are gone.
+        fileSystem.forgetSharedMemory()
         let names = try directory.names()
         fileSystem.resetCalls()
         let reader = try directory.state()

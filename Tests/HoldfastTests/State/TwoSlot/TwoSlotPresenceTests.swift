@@ -91,7 +91,7 @@ struct TwoSlotPresenceTests {
         let flushes = Mutex(0)
         fileSystem.faults = .failEvery(with: EIO) { call in
             // The first is that of what was found.
-            call.function == "fdatasync"
+            call.function == "fdatasync" && call.path == "/state"
                 && flushes.withLock {
                     $0 += 1; return $0 == 2
                 }
