@@ -30,7 +30,7 @@ package struct CrashWorkload: Sendable {
 extension CrashWorkload {
     /// All of them, with payloads of so many bytes.
     package static func all(length: Int) -> [CrashWorkload] {
-        replacements(length) + twoSlots(length) + locks
+        replacements(length) + twoSlots(length) + locks + arenas
     }
 
     private static var failingDirectory: FaultPlan {
@@ -204,6 +204,10 @@ extension CrashWorkload {
                     )
                 )
             ]
+    }
+
+    private static var arenas: [CrashWorkload] {
+        ArenaWorkload.allCases.map { arena in CrashWorkload("arena/\(arena.rawValue)") { try arena.explore($0) } }
     }
 
     private static var locks: [CrashWorkload] {
