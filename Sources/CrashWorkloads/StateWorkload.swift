@@ -184,7 +184,7 @@ final class StateProgram {
             return try state.save(
                 Self.payload(versions, length),
                 ifGeneration: generation,
-                fence: FencingToken(UInt64(attempts))
+                fence: Fence(FencingToken(UInt64(attempts)))
             )
         }
     }

@@ -35,7 +35,7 @@ enum StateAccess {
         options: StateOptions,
         schema given: UInt32?,
         ifGeneration expected: Generation?,
-        fence: FencingToken?,
+        fence: Fence?,
         durability: StateDurability,
         deadline: ContinuousClock.Instant?
     ) throws(StateError) -> (commit: StateCommit, schema: UInt32) {

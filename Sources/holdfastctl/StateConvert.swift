@@ -104,7 +104,7 @@ struct StateRestore: ParsableCommand {
     func run() throws {
         let (commit, report) = try attempting(.writing) {
             let file = try StateFile<[UInt8]>(path)
-            let fence = token.map { FencingToken($0) }
+            let fence = token.map { Fence(FencingToken($0)) }
             return (try file.restorePrevious(fence: fence, deadline: Arguments.deadline(timeout)), try file.verify())
         }
         if let error = commit.directorySyncError {

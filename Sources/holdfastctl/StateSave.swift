@@ -122,7 +122,7 @@ struct StateSave: ParsableCommand {
                 ),
                 schema: schema,
                 ifGeneration: ifGeneration.map { Generation($0) },
-                fence: token.map { FencingToken($0) },
+                fence: token.map { Fence(FencingToken($0)) },
                 durability: durability.durability,
                 deadline: Arguments.deadline(timeout)
             )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A generation counts the saves of a state, a token the acquisitions of a lock. One is never taken for the other.
-// expect: cannot convert value of type 'Generation' to expected argument type 'FencingToken'
+// expect: cannot convert value of type 'Generation' to expected argument type 'Fence'
 
 import Holdfast
 

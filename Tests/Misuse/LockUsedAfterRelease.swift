@@ -7,11 +7,11 @@ import Holdfast
 
 func work(_ file: LockFile, _ state: StateFile<[UInt8]>) throws {
     let lock = try file.lock()
-    let token = lock.token
+    let fence = lock.fence
     try lock.release()
     #if MISUSE
-    try state.save([1], fence: lock.token)
+    try state.save([1], fence: lock.fence)
     #else
-    try state.save([1], fence: token)
+    try state.save([1], fence: fence)
     #endif
 }

@@ -24,6 +24,7 @@ public protocol FencedLock: Sendable {
     /// - Returns: What the body returned.
     /// - Throws: The lock's own error if the lock was not taken in time, was lost, or was not released cleanly; what the body
     ///   throws.
+    @discardableResult
     func withLock<Result: Sendable>(
         timeout: Duration?,
         _ body: @escaping @Sendable (LockGrant) async throws -> Result

@@ -5,7 +5,7 @@
 /// Turns values into the bytes that are stored, and back.
 ///
 /// Encode deterministically if equal states should be equal files. Both methods run on the calling thread;
-/// ``StateFile/update(initial:fence:durability:deadline:_:)`` calls them while it holds the state's lock.
+/// ``StateFile/update(initial:fence:durability:deadline:timeout:_:)`` calls them while it holds the state's lock.
 public protocol StateCodec<Value>: Sendable {
     /// What is stored.
     associatedtype Value

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loading and verifying: no lock, nothing changed.
+// Loading and verifying: no lock, nothing changed. Where a task awaits it, a thread that is not of the cooperative pool reads,
+// and the task decodes.
 
 extension StateFile {
     /// Reads, verifies, migrates and decodes the state.
@@ -23,26 +24,94 @@ extension StateFile {
     ///   ``StateError/Code/migrationFailed``, ``StateError/Code/decodingFailed``, ``StateError/Code/wrongStore``,
     ///   ``StateError/Code/tooLarge``, ``StateError/Code/refused``, ``StateError/Code/notRead``, in two slots
     ///   ``StateError/Code/compromised``, or, if `durable`, ``StateError/Code/notDurable``.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func load(orPrevious: Bool = false, durable: Bool = false) throws(StateError) -> Value {
         try loadWithReport(orPrevious: orPrevious, durable: durable).value
+    }
+
+    /// Reads, verifies, migrates and decodes the state; this task is suspended while the file is read.
+    ///
+    /// As the blocking method of the same name, whose guarantees it has. A cancelled task waits for the load all the same.
+    ///
+    /// - Parameters:
+    ///   - orPrevious: As in the blocking method.
+    ///   - durable: As there.
+    /// - Returns: The value.
+    /// - Throws: ``StateError`` as there.
+    public func load(orPrevious: Bool = false, durable: Bool = false) async throws(StateError) -> Value {
+        try await loadWithReport(orPrevious: orPrevious, durable: durable).value
+    }
+
+    /// The value, or nil if there is no state yet; in all else as ``load(orPrevious:durable:)``.
+    ///
+    /// Blocking.
+    ///
+    ///     let settings = try state.loadIfPresent() ?? Settings()
+    ///
+    /// - Parameters:
+    ///   - orPrevious: As there.
+    ///   - durable: As there.
+    /// - Throws: ``StateError`` as there, but not ``StateError/Code/notFound``.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
+    public func loadIfPresent(orPrevious: Bool = false, durable: Bool = false) throws(StateError) -> Value? {
+        do throws(StateError) {
+            return try load(orPrevious: orPrevious, durable: durable)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    /// The value, or nil if there is no state yet; this task is suspended while the file is read.
+    ///
+    /// - Parameters:
+    ///   - orPrevious: As in ``load(orPrevious:durable:)``.
+    ///   - durable: As there.
+    /// - Throws: ``StateError`` as there, but not ``StateError/Code/notFound``.
+    public func loadIfPresent(orPrevious: Bool = false, durable: Bool = false) async throws(StateError) -> Value? {
+        do throws(StateError) {
+            return try await load(orPrevious: orPrevious, durable: durable)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
     }
 
     /// Reads the state as ``load(orPrevious:durable:)`` does, and tells where it came from.
     ///
     /// Blocking.
     ///
-    /// The report's generation is what a later ``save(_:ifGeneration:fence:durability:deadline:)`` compares with.
+    /// The report's generation is what a later ``save(_:ifGeneration:fence:durability:deadline:timeout:)`` compares with.
     ///
     /// - Parameters:
     ///   - orPrevious: As there.
     ///   - durable: As there.
     /// - Returns: The value and the report.
     /// - Throws: ``StateError``, as there.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func loadWithReport(
         orPrevious: Bool = false,
         durable: Bool = false
     ) throws(StateError) -> (value: Value, report: LoadReport) {
         try decoded(try engine.load(.loading, orPrevious: orPrevious, durable: durable))
+    }
+
+    /// Reads the state, and tells where it came from; this task is suspended while the file is read.
+    ///
+    /// - Parameters:
+    ///   - orPrevious: As in ``load(orPrevious:durable:)``.
+    ///   - durable: As there.
+    /// - Returns: The value and the report.
+    /// - Throws: ``StateError``, as there.
+    public func loadWithReport(
+        orPrevious: Bool = false,
+        durable: Bool = false
+    ) async throws(StateError) -> (value: Value, report: LoadReport) {
+        let engine = engine
+        let loaded = try await engine.awaited(.loading) { () throws(StateError) in
+            try engine.load(.loading, orPrevious: orPrevious, durable: durable)
+        }
+        return try decoded(loaded)
     }
 
     /// The value of what was loaded.
@@ -64,9 +133,18 @@ extension StateFile {
     /// - Throws: ``StateError`` with ``StateError/Code/notFound``, ``StateError/Code/corrupt``,
     ///   ``StateError/Code/newerFormat``, ``StateError/Code/wrongStore``, ``StateError/Code/tooLarge``,
     ///   ``StateError/Code/refused``, ``StateError/Code/notRead`` or ``StateError/Code/compromised``.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func verify() throws(StateError) -> LoadReport {
-        let loaded = try engine.load(.verifying, orPrevious: false, durable: false)
-        return LoadReport(loaded, rejected: loaded.rejected.map { engine.place.error($0, .verifying) })
+        try engine.verify()
+    }
+
+    /// Reads and verifies the file without decoding its payload; this task is suspended meanwhile.
+    ///
+    /// - Returns: What the file says of itself.
+    /// - Throws: ``StateError`` as the blocking method of the same name.
+    public func verify() async throws(StateError) -> LoadReport {
+        let engine = engine
+        return try await engine.awaited(.verifying) { () throws(StateError) in try engine.verify() }
     }
 
     /// The value of a verified payload.
@@ -81,5 +159,12 @@ extension StateFile {
         } catch {
             throw StateError(.decodingFailed, operation, path: engine.path, underlying: error)
         }
+    }
+}
+
+extension StateEngine {
+    fileprivate func verify() throws(StateError) -> LoadReport {
+        let loaded = try load(.verifying, orPrevious: false, durable: false)
+        return LoadReport(loaded, rejected: loaded.rejected.map { place.error($0, .verifying) })
     }
 }

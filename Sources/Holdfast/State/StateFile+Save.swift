@@ -21,10 +21,11 @@ extension StateFile {
     /// - Parameters:
     ///   - value: What to save.
     ///   - expected: If not nil, the generation that the state must have now; ``Generation/absent`` for none.
-    ///   - fence: The token of the lock under which this is saved: refused if the state has a later one, else kept with
-    ///     it. The state's own token stays if this is nil.
+    ///   - fence: What the lock granted under which this is saved: refused if the state has a later token, else its token is
+    ///     kept with the state. The state's own token stays if this is nil.
     ///   - durability: Instead of the state file's.
-    ///   - deadline: Until when to wait for the lock; for ever if nil.
+    ///   - deadline: Until when to wait for the turn among the writers; forever if nil.
+    ///   - timeout: How long to wait for it; with a deadline as well, the earlier of the two counts.
     /// - Returns: What was achieved.
     /// - Throws: ``StateError`` with ``StateError/Code/notSaved``, ``StateError/Code/conflict``,
     ///   ``StateError/Code/fenced``, ``StateError/Code/timedOut``, ``StateError/Code/notLocked``,
@@ -32,16 +33,18 @@ extension StateFile {
     ///   slots ``StateError/Code/outcomeUnknown``, ``StateError/Code/latched`` and ``StateError/Code/compromised``; and,
     ///   because a save replaces only what it understands, ``StateError/Code/corrupt``, ``StateError/Code/newerFormat``,
     ///   ``StateError/Code/newerSchema``, ``StateError/Code/wrongStore`` and ``StateError/Code/refused``. To go on from
-    ///   a corrupt file, ``restorePrevious(fence:deadline:)`` or move it away.
+    ///   a corrupt file, ``restorePrevious(fence:deadline:timeout:)`` or move it away.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @discardableResult
     public func save(
         _ value: Value,
         ifGeneration expected: Generation? = nil,
-        fence: FencingToken? = nil,
+        fence: Fence? = nil,
         durability: StateDurability? = nil,
-        deadline: ContinuousClock.Instant? = nil
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) throws(StateError) -> StateCommit {
-        var request = request(fence, durability, deadline)
+        var request = request(fence, durability, deadline, timeout)
         request.ifGeneration = expected
         return try engine.save(encode(value), request)
     }
@@ -62,24 +65,26 @@ extension StateFile {
     ///   - fence: As there.
     ///   - durability: As there.
     ///   - deadline: As there.
+    ///   - timeout: As there.
     /// - Returns: What was achieved, for this value or a later one that replaced it.
     /// - Throws: ``StateError`` as there.
     @discardableResult
     public func save(
         _ value: Value,
         ifGeneration expected: Generation? = nil,
-        fence: FencingToken? = nil,
+        fence: Fence? = nil,
         durability: StateDurability? = nil,
-        deadline: ContinuousClock.Instant? = nil
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) async throws(StateError) -> StateCommit {
-        var request = request(fence, durability, deadline)
+        var request = request(fence, durability, deadline, timeout)
         request.ifGeneration = expected
         return try await engine.queue.save(encode(value), request, engine).get()
     }
 
     /// Changes the state with no other writer in between.
     ///
-    /// Blocking, as ``save(_:ifGeneration:fence:durability:deadline:)``.
+    /// Blocking, as ``save(_:ifGeneration:fence:durability:deadline:timeout:)``.
     ///
     /// Loads the state, runs the body on it and saves what it leaves, all under the state's lock. If the body throws,
     /// nothing is changed. The body must not save the same state: in its own task or thread that throws
@@ -87,22 +92,66 @@ extension StateFile {
     ///
     /// - Parameters:
     ///   - initial: What the body is given if there is no state yet.
-    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:)``.
+    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:timeout:)``.
     ///   - durability: As there.
     ///   - deadline: As there.
+    ///   - timeout: As there.
     ///   - body: Changes the value. Other writers wait while it runs.
     /// - Returns: What was achieved.
     /// - Throws: What the body throws; ``StateError`` as a load and a save, and with ``StateError/Code/notFound`` if
     ///   there is no state and no `initial` one.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @discardableResult
     public func update(
         initial: @autoclosure () -> Value? = nil,
-        fence: FencingToken? = nil,
+        fence: Fence? = nil,
         durability: StateDurability? = nil,
         deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil,
         _ body: (inout Value) throws -> Void
     ) throws -> StateCommit {
-        let request = request(fence, durability, deadline)
+        try change(request(fence, durability, deadline, timeout), initial, body)
+    }
+
+    /// Changes the state with no other writer in between; this task is suspended meanwhile.
+    ///
+    /// As the blocking method of the same name, whose guarantees it has. The body runs once, on a thread that is not of the
+    /// cooperative pool. A task that is cancelled before its turn
+    /// changes nothing.
+    ///
+    /// - Parameters:
+    ///   - initial: What the body is given if there is no state yet; made on that thread, if it is needed.
+    ///   - fence: As in the blocking method.
+    ///   - durability: As there.
+    ///   - deadline: As there.
+    ///   - timeout: As there.
+    ///   - body: Changes the value. Other writers wait while it runs.
+    /// - Returns: What was achieved.
+    /// - Throws: As there.
+    @discardableResult
+    public func update(
+        initial: @autoclosure @escaping @Sendable () -> Value? = nil,
+        fence: Fence? = nil,
+        durability: StateDurability? = nil,
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil,
+        _ body: @escaping @Sendable (inout Value) throws -> Void
+    ) async throws -> StateCommit {
+        let request = request(fence, durability, deadline, timeout)
+        return try await engine.result(.saving) {
+            Result {
+                try change(request, { LockTurn.callOut(initial) }) { value in
+                    try LockTurn.callOut { try body(&value) }
+                }
+            }
+        }.get()
+    }
+
+    private func change(
+        _ request: SaveRequest,
+        _ initial: () -> Value?,
+        _ body: (inout Value) throws -> Void
+    ) throws -> StateCommit {
         do {
             let turn = try engine.begin(request, reading: true)
             let current = turn.current
@@ -133,18 +182,44 @@ extension StateFile {
     ///
     /// - Parameters:
     ///   - strategy: How to keep it; nothing is done for ``StateStrategy/asFound``.
-    ///   - deadline: Until when to wait for the lock; for ever if nil.
+    ///   - deadline: Until when to wait for the turn among the writers; forever if nil.
+    ///   - timeout: How long to wait for it; with a deadline as well, the earlier of the two counts.
     /// - Returns: What was achieved; nil if the state is sound and kept so already.
     /// - Throws: ``StateError`` as a save, and with ``StateError/Code/notFound`` if there is no state.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @discardableResult
     public func convert(
         to strategy: StateStrategy,
-        deadline: ContinuousClock.Instant? = nil
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) throws(StateError) -> StateCommit? {
-        var request = request(nil, .powerLoss, deadline)
+        var request = request(nil, .powerLoss, deadline, timeout)
         request.operation = .converting
         request.schema = .max
         return try engine.convert(to: strategy, request)
+    }
+
+    /// Keeps the same state by another strategy from now on; this task is suspended meanwhile.
+    ///
+    /// As the blocking method of the same name, whose guarantees it has. A task that is cancelled before its turn
+    /// changes nothing.
+    ///
+    /// - Parameters:
+    ///   - strategy: As there.
+    ///   - deadline: As there.
+    ///   - timeout: As there.
+    /// - Returns: As there.
+    /// - Throws: ``StateError`` as there.
+    @discardableResult
+    public func convert(
+        to strategy: StateStrategy,
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
+    ) async throws(StateError) -> StateCommit? {
+        let deadline = earlier(deadline, timeout)
+        return try await engine.awaited(.converting) { () throws(StateError) in
+            try convert(to: strategy, deadline: deadline)
+        }
     }
 
     /// Puts the kept previous copy back in place.
@@ -156,31 +231,58 @@ extension StateFile {
     /// schema of the previous copy and a generation after both.
     ///
     /// - Parameters:
-    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:)``.
+    ///   - fence: As in ``save(_:ifGeneration:fence:durability:deadline:timeout:)``.
     ///   - deadline: As there.
+    ///   - timeout: As there.
     /// - Returns: What was achieved.
     /// - Throws: ``StateError`` as a save, with ``StateError/Code/notFound`` if no previous copy is kept, and with
     ///   ``StateError/Code/corrupt`` if that is damaged too. The file is then as it was.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     @discardableResult
     public func restorePrevious(
-        fence: FencingToken? = nil,
-        deadline: ContinuousClock.Instant? = nil
+        fence: Fence? = nil,
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
     ) throws(StateError) -> StateCommit {
-        var request = request(fence, .powerLoss, deadline)
+        var request = request(fence, .powerLoss, deadline, timeout)
         request.operation = .restoring
         return try engine.restorePrevious(request)
     }
 
+    /// Puts the kept previous copy back in place; this task is suspended meanwhile.
+    ///
+    /// As the blocking method of the same name, whose guarantees it has. A task that is cancelled before its turn
+    /// changes nothing.
+    ///
+    /// - Parameters:
+    ///   - fence: As there.
+    ///   - deadline: As there.
+    ///   - timeout: As there.
+    /// - Returns: As there.
+    /// - Throws: ``StateError`` as there.
+    @discardableResult
+    public func restorePrevious(
+        fence: Fence? = nil,
+        deadline: ContinuousClock.Instant? = nil,
+        timeout: Duration? = nil
+    ) async throws(StateError) -> StateCommit {
+        let deadline = earlier(deadline, timeout)
+        return try await engine.awaited(.restoring) { () throws(StateError) in
+            try restorePrevious(fence: fence, deadline: deadline)
+        }
+    }
+
     private func request(
-        _ fence: FencingToken?,
+        _ fence: Fence?,
         _ durability: StateDurability?,
-        _ deadline: ContinuousClock.Instant?
+        _ deadline: ContinuousClock.Instant?,
+        _ timeout: Duration?
     ) -> SaveRequest {
         SaveRequest(
             schema: schema,
-            fence: fence,
+            fence: fence?.token,
             durability: durability ?? engine.options.durability,
-            deadline: deadline
+            deadline: earlier(deadline, timeout)
         )
     }
 

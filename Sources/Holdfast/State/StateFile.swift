@@ -15,12 +15,13 @@
 /// the file; readers need no lock. ``StateDurability`` says what a saved state survives.
 ///
 /// A value of this type holds no lock between calls; of a two-slot file it keeps that open, and what is beside it. It may
-/// be copied and used from any thread; its copies share what they know of the file. All its methods but the `save` that is
-/// awaited block the calling thread for file I/O, and those that write also for their turn.
+/// be copied and used from any thread; its copies share what they know of the file. A method that is awaited suspends its
+/// task: other threads than those of the cooperative pool do the work. The others block the calling thread for file I/O, and
+/// those that write also for their turn; the compiler refuses them in an async function.
 ///
 /// Not for: data that grows without bound (each save writes it whole), many small changes per second on a disk (each is
 /// two flushes), or directories that several machines share.
-public struct StateFile<Value>: Sendable {
+public struct StateFile<Value: Sendable>: Sendable {
     let engine: StateEngine
     let codec: any StateCodec<Value>
     let migrations: MigrationPath

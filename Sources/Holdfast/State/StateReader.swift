@@ -16,7 +16,7 @@
 ///
 /// It cannot be copied: make one for each thread or task that reads. That the file was replaced by other means than Holdfast, or
 /// its arena deleted, a reader of a two-slot file notices within a second.
-public struct StateReader<Value>: ~Copyable {
+public struct StateReader<Value: Sendable>: ~Copyable {
     private let file: StateFile<Value>
     /// What was published when the value was read; 0 if the value is not to be returned again.
     @usableFromInline var word: UInt64 = 0
@@ -35,9 +35,20 @@ public struct StateReader<Value>: ~Copyable {
     /// - Returns: The value, as any load would at this moment.
     /// - Throws: ``StateError`` as ``StateFile/load(orPrevious:durable:)``.
     @inlinable
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public mutating func read() throws(StateError) -> Value {
         if word != 0, let place, place.current == word, let value { return value }
         return try readAgain()
+    }
+
+    /// The state; this task is suspended while a file is read, if it changed.
+    ///
+    /// - Returns: The value, as any load would at this moment.
+    /// - Throws: ``StateError`` as ``StateFile/load(orPrevious:durable:)``.
+    @inlinable
+    public mutating func read() async throws(StateError) -> Value {
+        if word != 0, let place, place.current == word, let value { return value }
+        return try await readAgain()
     }
 
     /// The state, and where it came from.
@@ -46,17 +57,49 @@ public struct StateReader<Value>: ~Copyable {
     ///
     /// - Returns: The value and the report of the load that read it.
     /// - Throws: ``StateError`` as ``read()``.
+    @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public mutating func readWithReport() throws(StateError) -> (value: Value, report: LoadReport) {
         let value = try read()
-        guard let report = last?.report else { preconditionFailure("a value comes with its report") }
         return (value, report)
+    }
+
+    /// The state, and where it came from; this task is suspended while a file is read, if it changed.
+    ///
+    /// - Returns: The value and the report of the load that read it.
+    /// - Throws: ``StateError`` as the blocking method of the same name.
+    public mutating func readWithReport() async throws(StateError) -> (value: Value, report: LoadReport) {
+        let value = try await read()
+        return (value, report)
+    }
+
+    private var report: LoadReport {
+        guard let report = last?.report else { preconditionFailure("a value comes with its report") }
+        return report
     }
 
     @usableFromInline
     mutating func readAgain() throws(StateError) -> Value {
-        if let value, let last, last.report.strategy == .replace, file.engine.plain.isStill(last.frame) { return value }
+        try keep(file.engine.load(unless: unchangedFrame))
+    }
+
+    @usableFromInline
+    mutating func readAgain() async throws(StateError) -> Value {
+        let (engine, frame) = (file.engine, unchangedFrame)
+        return try keep(await engine.awaited(.loading) { () throws(StateError) in try engine.load(unless: frame) })
+    }
+
+    /// What the file begins with if its state is the one that was read last, and only a look at the file can tell.
+    private var unchangedFrame: SealedHeader? {
+        value != nil && last?.report.strategy == .replace ? last?.frame : nil
+    }
+
+    /// The value of what was loaded; that of the last time for nil.
+    private mutating func keep(_ loaded: LoadedState?) throws(StateError) -> Value {
+        guard let loaded else {
+            guard let value else { preconditionFailure("what has not changed was read before") }
+            return value
+        }
         word = 0
-        let loaded = try file.engine.load(.loading, orPrevious: false, durable: false)
         let (value, report) = try file.decoded(loaded)
         self.value = value
         last = (report, loaded.state.frame)
@@ -68,6 +111,14 @@ public struct StateReader<Value>: ~Copyable {
             self.word = word
         }
         return value
+    }
+}
+
+extension StateEngine {
+    /// The current state; nil if the file still begins with this frame.
+    func load(unless frame: SealedHeader?) throws(StateError) -> LoadedState? {
+        if let frame, plain.isStill(frame) { return nil }
+        return try load(.loading, orPrevious: false, durable: false)
     }
 }
 

@@ -3,7 +3,7 @@
 // The values of a state over time. It looks at the state again and again, so no event can be missed: what somebody saves
 // between two looks is seen at the next one, or was replaced by then.
 
-/// The value of a state, and each later one that is there when it looks: ``StateFile/values``.
+/// The value of a state with its generation, and each later one that is there when it looks: ``StateFile/values``.
 ///
 /// Every save of any process is seen within a twentieth of a second, if it is not replaced before. The last one is never
 /// missed. If there is no state it waits for the first one. The sequence ends when its task is cancelled, and throws what
@@ -13,7 +13,7 @@
 /// system calls for one of the other strategy.
 public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
     /// The values.
-    public typealias Element = Value
+    public typealias Element = StateSnapshot<Value>
     /// What a load throws.
     public typealias Failure = StateError
 
@@ -32,15 +32,17 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
         }
 
         /// The next value; nil once the task is cancelled.
-        public mutating func next() async throws(StateError) -> Value? {
+        public mutating func next() async throws(StateError) -> StateSnapshot<Value>? {
             try await next(isolation: #isolation)
         }
 
         /// The next value; nil once the task is cancelled.
-        public mutating func next(isolation actor: isolated (any Actor)?) async throws(StateError) -> Value? {
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws(StateError) -> StateSnapshot<
+            Value
+        >? {
             var pause = Self.shortestPause
             while !Task.isCancelled {
-                if let value = try look() { return value }
+                if let snapshot = try await look() { return snapshot }
                 do {
                     try await Task.sleep(for: pause)
                 } catch {
@@ -51,24 +53,26 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
             return nil
         }
 
-        /// The value, if it is another one than the last.
-        private mutating func look() throws(StateError) -> Value? {
+        /// The state, if it is another one than the last.
+        private mutating func look() async throws(StateError) -> StateSnapshot<Value>? {
             let word = file.engine.slots.sureWord?.word ?? 0
-            if let seen {
-                if word != 0, seen.word == word { return nil }
-                if word == 0, file.engine.plain.isStill(seen.frame) { return nil }
-            }
-            let loaded: LoadedState
+            if word != 0, seen?.word == word { return nil }
+            let frame = word == 0 ? seen?.frame : nil
+            let engine = file.engine
+            let loaded: LoadedState?
             do throws(StateError) {
-                loaded = try file.engine.load(.loading, orPrevious: false, durable: false)
-            } catch  where error.code == .notFound {
+                loaded = try await engine.awaited(.loading) { () throws(StateError) in try engine.load(unless: frame) }
+            } catch {
+                guard error.code == .notFound else { throw error }
                 return nil
             }
-            let header = loaded.state.header
+            guard let loaded else { return nil }
             let isNew = seen?.frame != loaded.state.frame
-            let isOfWord = PublishedState(word: word)?.generation == header.generation
+            let isOfWord = PublishedState(word: word)?.generation == loaded.state.header.generation
             seen = (isOfWord ? word : 0, loaded.state.frame)
-            return isNew ? try file.decoded(loaded).value : nil
+            guard isNew else { return nil }
+            let (value, report) = try file.decoded(loaded)
+            return StateSnapshot(value, report)
         }
     }
 
@@ -76,7 +80,7 @@ public struct StateValues<Value: Sendable>: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> Iterator { Iterator(file) }
 }
 
-extension StateFile where Value: Sendable {
+extension StateFile {
     /// The present value and every later one that it sees, of this process and of others.
     public var values: StateValues<Value> { StateValues(file: self) }
 }

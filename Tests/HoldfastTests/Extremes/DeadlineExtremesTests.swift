@@ -62,9 +62,9 @@ struct DeadlineExtremesTests {
             try await inTime { try block { try state.update(deadline: deadline) { $0 = [3] } } }
             try await inTime { try block { try state.restorePrevious(deadline: deadline) } }
             for other in [StateStrategy.twoSlot, .replace] {
-                try await inTime { _ = try state.convert(to: other, deadline: deadline) }
+                try await inTime { try block { try state.convert(to: other, deadline: deadline) } }
             }
-            #expect(try !state.load().isEmpty)
+            #expect(try await !state.load().isEmpty)
         }
     }
 
@@ -94,7 +94,7 @@ struct DeadlineExtremesTests {
                 value = [3]
             }
         }
-        #expect(try state.load() == [3])
+        #expect(try await state.load() == [3])
         try heldFile.release()
         try heldMutex.release()
     }

@@ -173,14 +173,14 @@ struct NumberExtremesTests {
             if number != 0 {
                 #expect(try stateError { try state.save([1], ifGeneration: Generation(number)) }.code == .conflict)
             }
-            try state.save([1], ifGeneration: 0, fence: FencingToken(number))
+            try state.save([1], ifGeneration: 0, fence: Fence(FencingToken(number)))
             if number != 1 {
                 #expect(try stateError { try state.save([2], ifGeneration: Generation(number)) }.code == .conflict)
             }
             for other in Self.naturals where other < number {
-                #expect(try stateError { try state.save([2], fence: FencingToken(other)) }.code == .fenced)
+                #expect(try stateError { try state.save([2], fence: Fence(FencingToken(other))) }.code == .fenced)
             }
-            try state.save([3], fence: FencingToken(.max))
+            try state.save([3], fence: Fence(FencingToken(.max)))
             var expecting = options
             expecting.expectedStore = StoreID(value: number)
             #expect(try stateError { _ = try directory.state(options: expecting).load() }.code == .wrongStore)

@@ -94,7 +94,7 @@ struct HotPathTests {
         await #expect(processExitsWith: .exitCode(0)) { [directory = directory as String] in
             let mutex = try MutexArena("\(directory)/arena", count: 1)[0]
             let file = try StateFile<[UInt8]>("\(directory)/state", options: StateOptions(strategy: .twoSlot))
-            try file.save([1, 2, 3])
+            try block { try file.save([1, 2, 3]) }
             var reader = file.reader()
             func work() throws {
                 try mutex.withLock { _ in }

@@ -38,24 +38,24 @@ struct ConditionTests {
     @Test("an older fencing token is refused, with both numbers; a newer one is kept")
     func fence() throws {
         #expect(try state.save([1]).token == nil)
-        #expect(try state.save([2], fence: FencingToken(7)).token == FencingToken(7))
-        let error = try stateError { try state.save([3], fence: FencingToken(6)) }
+        #expect(try state.save([2], fence: Fence(FencingToken(7))).token == FencingToken(7))
+        let error = try stateError { try state.save([3], fence: Fence(FencingToken(6))) }
         #expect(error.code == .fenced)
         #expect((error.expected, error.found) == (7, 6))
         #expect(error.description.contains("6 is older than the state's, 7"))
-        #expect(try stateError { try state.update(fence: FencingToken(0)) { $0 = [] } }.code == .fenced)
+        #expect(try stateError { try state.update(fence: Fence(FencingToken(0))) { $0 = [] } }.code == .fenced)
         #expect(try state.load() == [2])
         #expect(try state.save([4]).token == FencingToken(7), "kept without a new one")
-        try state.save([5], fence: FencingToken(7))
-        #expect(try directory.state().update(fence: FencingToken(8)) { $0.append(6) }.token == FencingToken(8))
+        try state.save([5], fence: Fence(FencingToken(7)))
+        #expect(try directory.state().update(fence: Fence(FencingToken(8))) { $0.append(6) }.token == FencingToken(8))
         #expect(try state.loadWithReport().report.token == FencingToken(8))
     }
 
     @Test("the body of an update does not run for an older token")
     func fencedUpdate() throws {
-        try state.save([1], fence: FencingToken(2))
+        try state.save([1], fence: Fence(FencingToken(2)))
         var ran = false
-        _ = try stateError { try state.update(fence: FencingToken(1)) { _ in ran = true } }
+        _ = try stateError { try state.update(fence: Fence(FencingToken(1))) { _ in ran = true } }
         #expect(!ran)
     }
 

@@ -17,7 +17,7 @@ struct CorruptionTests {
     init() throws {
         directory = try fileSystem.directory()
         state = try directory.state()
-        try state.save(bytes("a small payload"), fence: FencingToken(3))
+        try state.save(bytes("a small payload"), fence: Fence(FencingToken(3)))
         sound = try directory.bytes(of: "state")
     }
 

@@ -22,7 +22,7 @@ struct FrameTests {
     func exactBytes() throws {
         let options = StateOptions(expectedStore: StoreID("00c0ffee00c0ffee"))
         let state = try directory.state(options: options)
-        try state.save(bytes("payload"), fence: FencingToken(42))
+        try state.save(bytes("payload"), fence: Fence(FencingToken(42)))
         let text = """
             holdfast/1 00c0ffee00c0ffee 00000000000000000001 0000000001 00000000000000000042 00000000000000000007 \
             9334bd4874213e14         \npayload

@@ -16,12 +16,14 @@ struct ManyWritersTests {
                 group.addTask {
                     await #expect(processExitsWith: .success) { [path = path as String] in
                         let state = try StateFile(path, codec: DecimalCodec())
-                        for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
+                        try block {
+                            for _ in 0..<25 { try state.update(initial: 0, durability: .processCrash) { $0 += 1 } }
+                        }
                     }
                 }
             }
         }
-        let (value, report) = try StateFile(path, codec: DecimalCodec()).loadWithReport()
+        let (value, report) = try await StateFile(path, codec: DecimalCodec()).loadWithReport()
         #expect(value == 200)
         #expect(report.generation == 200)
     }
@@ -59,7 +61,7 @@ struct ManyWritersTests {
                 }
             }
         }
-        #expect(try shared.load() == 100)
+        #expect(try await shared.load() == 100)
     }
 
     @Test("a reader without a lock sees whole states only, and never an older one than before")

@@ -88,7 +88,7 @@ struct PreviousCopyTests {
         let state = try directory.state(options: Self.keeping)
         #expect(try stateError { try state.restorePrevious() }.code == .notFound)
         let store = try state.save([1]).store
-        try state.save([2], fence: FencingToken(5))
+        try state.save([2], fence: Fence(FencingToken(5)))
         let commit = try state.restorePrevious()
         #expect(commit.generation == 3)
         #expect(commit.store == store)
@@ -98,7 +98,7 @@ struct PreviousCopyTests {
         #expect(try directory.state(".state.previous").load() == [2])
         #expect(try state.restorePrevious().generation == 4)
         #expect(try state.load() == [2])
-        #expect(try stateError { try state.restorePrevious(fence: FencingToken(4)) }.code == .fenced)
+        #expect(try stateError { try state.restorePrevious(fence: Fence(FencingToken(4))) }.code == .fenced)
         #expect(try directory.temporaries().isEmpty)
     }
 

@@ -188,7 +188,7 @@ struct RootOnlyTests {
                 #expect(error.code == .notLocked)
                 #expect(error.cause?.code == EACCES)
                 #expect(error.description.contains("has to be given '\(companion)' too"), "\(error)")
-                #expect(try state.load() == [1])
+                #expect(try await state.load() == [1])
             }
         }
         // What root makes after that belongs to the state's owner.
@@ -199,7 +199,7 @@ struct RootOnlyTests {
             let directory = try OpenDirectory(path)
             for name in ["plain", "slots"] {
                 try await directory.state(name).save([4])
-                #expect(try directory.state(name).load() == [4])
+                #expect(try await directory.state(name).load() == [4])
             }
         }
     }
@@ -278,7 +278,7 @@ struct RootOnlyTests {
                 #expect(error.cause?.call == (mode == 0o755 ? "openat" : "fchown"))
                 #expect(error.cause?.code == (mode == 0o755 ? EACCES : EPERM))
                 #expect(error.description.contains(mode == 0o755 ? "permission" : "another user"))
-                #expect(try state.load() == [1])
+                #expect(try await state.load() == [1])
                 #expect(try directory.temporaries().isEmpty)
             }
         }

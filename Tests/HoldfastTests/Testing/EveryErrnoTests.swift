@@ -111,7 +111,7 @@ struct EveryErrnoTests {
         case .clean: _ = try PIDFile(directory.name("a.pid"), in: directory).removeIfStale()
         case .reserve: _ = try TokenReservation.reserve(above: 0, for: directory.name("a.lock"), in: directory)
         case .firstSave, .save, .saveKeepingPrevious: try state.save(Self.new)
-        case .saveOnCondition: try state.save(Self.new, ifGeneration: 1, fence: FencingToken(3))
+        case .saveOnCondition: try state.save(Self.new, ifGeneration: 1, fence: Fence(FencingToken(3)))
         case .saveUnflushed: try state.save(Self.new, durability: .processCrash)
         case .update: try state.update { $0 = Self.new }
         case .restore: try state.restorePrevious()

@@ -99,7 +99,7 @@ struct WorkerTests {
             let added = (counts.entries.max() ?? 0) - before
             precondition(added <= Worker.mostThreads + 64, "\(added) threads")
             for state in states {
-                let saved = try state.load()
+                let saved = try await state.load()
                 precondition(saved == [1])
             }
         }
@@ -122,12 +122,12 @@ struct WorkerTests {
             #expect(Worker.of(directory).threads <= Worker.mostThreads)
             let other = try directory.state("other", options: options)
             for value in [UInt8](1...5) { try await other.save([value]) }
-            #expect(try other.load() == [5])
-            for state in states { #expect(try state.load() == [1]) }
+            #expect(try await other.load() == [5])
+            for state in states { #expect(try await state.load() == [1]) }
             for lock in locks { try lock.release() }
             for try await commit in group { #expect(commit.generation.value == 2) }
         }
-        for state in states { #expect(try state.load() == [2]) }
+        for state in states { #expect(try await state.load() == [2]) }
     }
 
     @Test("A save waits for its lock until its deadline", arguments: [StateStrategy.replace, .twoSlot])
@@ -142,7 +142,7 @@ struct WorkerTests {
         }
         try lock.release()
         try await state.save([3], deadline: .now + .seconds(3600))
-        #expect(try state.load() == [3])
+        #expect(try await state.load() == [3])
     }
 
     @Test("A file system that hangs delays neither saves nor locks on another one")
@@ -184,7 +184,7 @@ struct WorkerTests {
             group.addTask { _ = try await state.save([6]) }
             while try !lock.isWaitedFor { try await Task.sleep(for: .milliseconds(1)) }
             try lock.release()
-            while try state.load() != [6] { try await Task.sleep(for: .milliseconds(1)) }
+            while try await state.load() != [6] { try await Task.sleep(for: .milliseconds(1)) }
             #expect(!done.isSet)
             #expect(hangingLock.site.waitingCount == 2)
 
@@ -192,7 +192,7 @@ struct WorkerTests {
             try held.release()
             try await group.waitForAll()
         }
-        for state in hanging { #expect(try state.load() == [2]) }
+        for state in hanging { #expect(try await state.load() == [2]) }
     }
 
     /// Serves one directory at another by FUSE; nil, and a line in the output, if that is not possible.

@@ -51,7 +51,7 @@ struct TwoSlotFaultTests {
             let directory = try trial.fileSystem.directory()
             let other = StateOptions(strategy: strategy == .twoSlot ? .replace : .twoSlot)
             try directory.state(options: other).save([1])
-            let first = try directory.state(options: other).save(Self.old, fence: FencingToken(7))
+            let first = try directory.state(options: other).save(Self.old, fence: Fence(FencingToken(7)))
             let state = try directory.state()
             let outcome = trial.run { () throws(StateError) in try state.convert(to: strategy) }
             let (value, report) = try directory.state().loadWithReport()

@@ -145,7 +145,7 @@ struct TwoSlotFileTests {
     @Test("a conversion keeps store, generation, schema and token, there and back")
     func conversion() throws {
         let plain = try directory.state(options: StateOptions(strategy: .replace))
-        let first = try plain.save([1], fence: FencingToken(5))
+        let first = try plain.save([1], fence: Fence(FencingToken(5)))
         let slots = try directory.slots()
         let second = try slots.save([2])
         #expect(second.store == first.store)
@@ -171,7 +171,7 @@ struct TwoSlotFileTests {
     func pureConversion() throws {
         let writer = try StateFile<[UInt8]>(directory.name("state"), in: directory, schema: 3)
         try writer.save([1])
-        try writer.save([2], fence: FencingToken(5))
+        try writer.save([2], fence: Fence(FencingToken(5)))
         // Of any schema, because nothing is decoded.
         let state = try directory.state()
         var reader = writer.reader()
@@ -233,10 +233,10 @@ struct TwoSlotFileTests {
     func conditions() throws {
         let state = try directory.slots()
         #expect(try stateError { try state.save([1], ifGeneration: 1) }.code == .conflict)
-        try state.save([1], ifGeneration: .absent, fence: FencingToken(9))
+        try state.save([1], ifGeneration: .absent, fence: Fence(FencingToken(9)))
         let conflict = try stateError { try state.save([2], ifGeneration: .absent) }
         #expect((conflict.code, conflict.expected, conflict.found) == (.conflict, 0, 1))
-        #expect(try stateError { try state.save([2], fence: FencingToken(8)) }.code == .fenced)
+        #expect(try stateError { try state.save([2], fence: Fence(FencingToken(8))) }.code == .fenced)
         #expect(try state.save([2], ifGeneration: 1).token == FencingToken(9))
         let older = try StateFile<[UInt8]>(directory.name("state"), in: directory, schema: 0)
         #expect(try stateError { try older.save([3]) }.code == .newerSchema)
@@ -253,7 +253,7 @@ struct TwoSlotFileTests {
         let state = try directory.slots()
         try state.save([1])
         #expect(try stateError { try state.restorePrevious() }.code == .notFound)
-        try state.save([2], fence: FencingToken(4))
+        try state.save([2], fence: Fence(FencingToken(4)))
         let commit = try state.restorePrevious()
         #expect(commit.generation == 3)
         #expect(commit.token == FencingToken(4))

@@ -20,7 +20,7 @@ struct TwoSlotHazardProcessTests {
     private func next(of values: sending StateValues<Int>.AsyncIterator) async throws -> Int? {
         let next = Task { [values] in
             var values = values
-            return try await values.next()
+            return try await values.next()?.value
         }
         Task {
             try await Task.sleep(for: .seconds(600))
@@ -64,7 +64,7 @@ struct TwoSlotHazardProcessTests {
         let state = try counter()
         try await state.save(1)
         let seen = Journal<Int>()
-        let watching = Task { for try await value in watched.values { seen.write(value) } }
+        let watching = Task { for try await snapshot in watched.values { seen.write(snapshot.value) } }
         while seen.entries.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         // It has looked again, and knows the word.
         try await Task.sleep(for: .milliseconds(300))
@@ -93,14 +93,14 @@ struct TwoSlotHazardProcessTests {
         let state = try counter()
         try await state.save(1)
         var reader = state.reader()
-        #expect(try reader.read() == 1)
+        #expect(try await reader.read() == 1)
         let watched = try counter()
         var values = watched.values.makeAsyncIterator()
-        #expect(try await values.next() == 1)
+        #expect(try await values.next()?.value == 1)
         try FileManager.default.removeItem(atPath: path)
         try await counter(.replace).save(2)
-        #expect(try state.load() == 2)
-        #expect(try reader.read() == 2)
+        #expect(try await state.load() == 2)
+        #expect(try await reader.read() == 2)
         #expect(try await next(of: values) == 2)
     }
 
@@ -110,7 +110,7 @@ struct TwoSlotHazardProcessTests {
         let state = try StateFile(path, codec: DecimalCodec(), options: options)
         try await state.save(1)
         var values = state.values.makeAsyncIterator()
-        #expect(try await values.next() == 1)
+        #expect(try await values.next()?.value == 1)
         try FileManager.default.removeItem(atPath: path)
         try await state.save(2)
         #expect(try await next(of: values) == 2)
@@ -124,7 +124,7 @@ struct TwoSlotHazardProcessTests {
         try FileManager.default.removeItem(atPath: "\(TemporaryDirectory.current)/.state.arena")
         let input = CommandLineTool.Stream.text("3")
         #expect(try await CommandLineTool.holdfastctl.run("state", "save", path, input: input).status == 0)
-        #expect(try state.load() == 3)
+        #expect(try await state.load() == 3)
         #expect(throws: StateError.self) { try state.save(9, ifGeneration: 2) }
     }
 

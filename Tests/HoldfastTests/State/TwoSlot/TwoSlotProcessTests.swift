@@ -54,12 +54,12 @@ struct TwoSlotProcessTests {
         let state = try counter()
         try await state.save(1)
         var reader = state.reader()
-        #expect(try reader.read() == 1)
+        #expect(try await reader.read() == 1)
         for value in 2...5 {
             let payload = CommandLineTool.Stream.text("\(value)")
             #expect(try await CommandLineTool.holdfastctl.run("state", "save", path, input: payload).status == 0)
-            #expect(try reader.read() == value)
-            #expect(try reader.readWithReport().report.generation == Generation(UInt64(value)))
+            #expect(try await reader.read() == value)
+            #expect(try await reader.readWithReport().report.generation == Generation(UInt64(value)))
         }
     }
 
@@ -70,7 +70,7 @@ struct TwoSlotProcessTests {
         let rounds = strategy == .twoSlot ? 200 : 20
         let clock = ContinuousClock()
         let alone = try clock.measure { for value in 1...50 { try save(state, value) } } / 50
-        let first = try state.verify().generation
+        let first = try await state.verify().generation
         let start = clock.now
         let last = try await withThrowingTaskGroup { group in
             for task in 0..<64 {
@@ -81,14 +81,14 @@ struct TwoSlotProcessTests {
                         #expect(commit.generation > generation)
                         generation = commit.generation
                         // What was acknowledged is there, or something that was saved later.
-                        if round % 20 == 0 { #expect(try state.verify().generation >= generation) }
+                        if round % 20 == 0 { #expect(try await state.verify().generation >= generation) }
                     }
                     return generation
                 }
             }
             return try await group.reduce(Generation.absent) { max($0, $1) }
         }
-        #expect(try state.verify().generation == last)
+        #expect(try await state.verify().generation == last)
         let saves = 64 * rounds
         let written = last.value - first.value
         let together = (clock.now - start) / saves
@@ -144,7 +144,7 @@ struct TwoSlotProcessTests {
             return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
         }
         #expect(outcomes == 1, "only one finds the generation that it expects")
-        #expect(try state.verify().generation == 2)
+        #expect(try await state.verify().generation == 2)
     }
 
     @Test(
@@ -155,9 +155,9 @@ struct TwoSlotProcessTests {
         let state = try StateFile(path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
         let seen = Journal<Int>()
         let watching = Task {
-            for try await value in state.values {
-                seen.write(value)
-                if value == 40 { break }
+            for try await snapshot in state.values {
+                seen.write(snapshot.value)
+                if snapshot.value == 40 { break }
             }
         }
         let writer = try StateFile(path, codec: DecimalCodec(), options: StateOptions(strategy: strategy))
@@ -200,13 +200,13 @@ struct TwoSlotProcessTests {
         await #expect(processExitsWith: .success) { [path = path as String] in
             #expect(setgid(65534) == 0 && setuid(65534) == 0)
             let state = try StateFile(path, codec: DecimalCodec())
-            let (value, report) = try state.loadWithReport()
+            let (value, report) = try await state.loadWithReport()
             #expect(value == 2)
             #expect(report.strategy == .twoSlot)
             #expect(report.rejected == nil)
             let error = try await #require(throws: StateError.self) { try await state.save(3) }
             #expect(error.code == .notLocked || error.code == .notSaved)
         }
-        #expect(try counter().load() == 2)
+        #expect(try await counter().load() == 2)
     }
 }
