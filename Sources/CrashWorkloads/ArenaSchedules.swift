@@ -15,9 +15,9 @@ package enum ArenaSchedules: String, CaseIterable, Sendable {
     case current = "arena"
     /// An arena that an earlier boot left, in which a holder died: the first one takes it over.
     case ofEarlierBoot = "arena-of-earlier-boot"
-    /// One whose mutex has no token left in its epoch: who takes it begins a new one.
+    /// One whose mutex has no token left in its epoch: the process that takes it begins a new one.
     case usedUp = "arena-used-up"
-    /// A control: the maintenance lock excludes nobody.
+    /// A control: the maintenance lock excludes no process.
     case unguarded = "arena-unguarded"
 
     private static let name = FileName.known("a.arena")
@@ -62,7 +62,7 @@ package enum ArenaSchedules: String, CaseIterable, Sendable {
     /// Opens the arena, has the mutex if it is free, and leaves.
     private func use(_ life: ScheduledLife) throws {
         let arena = try MutexArena(Self.name, in: life.directory, count: 1)
-        guard let lock = try arena[0].tryLock() else { return }
+        guard case .acquired(let lock) = try arena[0].tryLock() else { return }
         // A name can be given once: so no other process has the token.
         _ = try life.directory.open(.known("token-\(lock.token.value)"), .createNew(permissions: 0o600))
         life.beInside()

@@ -4,7 +4,7 @@
 // (docs/lock-protocols.md):
 // - the arena opens, and every mutex of it can be had;
 // - no token is given out twice, and each is greater than all before it, through every crash;
-// - a holder that died while the machine went on is reported, with its token, and nobody else is;
+// - a holder that died while the machine went on is reported, with its token, and no other one is;
 // - what was published is there after a process crash, and after a power cut nothing is.
 
 internal import Holdfast
@@ -154,7 +154,7 @@ extension ArenaWorkload {
             throw CrashViolation(.lost, "mutex \(index) has \(found) published, not \(published)")
         }
         if run.crashes.last == .power, found != 0 {
-            throw CrashViolation(.neverSaved, "\(found) is published, and nobody of this boot has")
+            throw CrashViolation(.neverSaved, "\(found) is published, and no process of this boot has done that")
         }
         do {
             let lock = try arena[index].lock(deadline: .now)
@@ -173,7 +173,7 @@ extension ArenaWorkload {
             run.note(.releasing(mutex: index))
             try lock.release()
         } catch let error as LockError {
-            throw CrashViolation(.unreadable, "nobody holds mutex \(index), and it is not to be had: \(error)")
+            throw CrashViolation(.unreadable, "no process holds mutex \(index), and it is not to be had: \(error)")
         }
     }
 }

@@ -146,7 +146,7 @@ extension MutexArena {
         maintenance.withLock { _ in
             do throws(LockError) {
                 try file.withMaintenance { () throws(LockError) in
-                    // Looked at under the lock: nobody else can have buried, renewed and let it be taken since.
+                    // Looked at under the lock: no other process can have buried, renewed and let it be taken since.
                     if cell.word.load(ordering: .acquiring) == seen.raw { cell.restart(epoch: try file.beginEpoch()) }
                 }
             } catch {

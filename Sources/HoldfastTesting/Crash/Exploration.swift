@@ -218,7 +218,7 @@ extension ChangeLog.Event {
     fileprivate var isSeenByOthers: Bool {
         switch self {
         case .change(.birth, _), .flush: false
-        // Of words that were found together nobody knows which was stored first.
+        // Which of the words that were found together was stored first is not known.
         case .change(.word(_, _, let isLast), _): isLast
         // What is seen is the same, and a flush of it is a lie from now on.
         case .change, .failedFlush, .note: true

@@ -357,7 +357,7 @@ extension ScheduledFileSystem {
         exclusive: Bool
     ) throws(SystemError) -> Bool {
         let words = "fcntl(\(descriptor), \(exclusive ? "exclusive" : "shared"), \(range))"
-        // Who finds the first byte of an arena locked does nothing but try again.
+        // A process that finds the first byte of an arena locked does nothing but try again.
         let awaited = range == 0..<1 && exclusive ? AwaitedLock(descriptor: descriptor, range: range) : nil
         return try ask(words, isPrivate: isUnnamed(descriptor), awaitedLock: awaited) { system throws(SystemError) in
             try system.tryLock(descriptor, range, exclusive: exclusive)

@@ -62,7 +62,7 @@ final class TwoSlotSidecar: Sendable {
     /// Which arena it is.
     var arena: ArenaIdentity { ArenaIdentity(key: mutex.arena.file.key, file: mutex.arena.file.identity) }
 
-    /// Whether it can be used: a forked child has to open it anew, and everybody if its file was deleted.
+    /// Whether it can be used: a forked child has to open it again, and so has every process if its file was deleted.
     var isUsable: Bool { (try? mutex.arena.checkMembership()) != nil }
 
     /// Sees now and then whether its file was deleted: then others hold another one.
