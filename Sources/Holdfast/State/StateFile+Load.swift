@@ -51,6 +51,7 @@ extension StateFile {
     /// - Parameters:
     ///   - orPrevious: As there.
     ///   - durable: As there.
+    /// - Returns: The value; nil if there is none.
     /// - Throws: ``StateError`` as there, but not ``StateError/Code/notFound``.
     @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func loadIfPresent(orPrevious: Bool = false, durable: Bool = false) throws(StateError) -> Value? {
@@ -67,6 +68,7 @@ extension StateFile {
     /// - Parameters:
     ///   - orPrevious: As in ``load(orPrevious:durable:)``.
     ///   - durable: As there.
+    /// - Returns: The value; nil if there is none.
     /// - Throws: ``StateError`` as there, but not ``StateError/Code/notFound``.
     public func loadIfPresent(orPrevious: Bool = false, durable: Bool = false) async throws(StateError) -> Value? {
         do throws(StateError) {
@@ -135,7 +137,8 @@ extension StateFile {
     ///   ``StateError/Code/refused``, ``StateError/Code/notRead`` or ``StateError/Code/compromised``.
     @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func verify() throws(StateError) -> LoadReport {
-        try engine.verify()
+        let loaded = try engine.load(.verifying, orPrevious: false, durable: false)
+        return LoadReport(loaded, rejected: loaded.rejected.map { engine.place.error($0, .verifying) })
     }
 
     /// Reads and verifies the file without decoding its payload; this task is suspended meanwhile.
@@ -144,7 +147,10 @@ extension StateFile {
     /// - Throws: ``StateError`` as the blocking method of the same name.
     public func verify() async throws(StateError) -> LoadReport {
         let engine = engine
-        return try await engine.awaited(.verifying) { () throws(StateError) in try engine.verify() }
+        let loaded = try await engine.awaited(.verifying) { () throws(StateError) in
+            try engine.load(.verifying, orPrevious: false, durable: false)
+        }
+        return LoadReport(loaded, rejected: loaded.rejected.map { engine.place.error($0, .verifying) })
     }
 
     /// The value of a verified payload.
@@ -159,12 +165,5 @@ extension StateFile {
         } catch {
             throw StateError(.decodingFailed, operation, path: engine.path, underlying: error)
         }
-    }
-}
-
-extension StateEngine {
-    fileprivate func verify() throws(StateError) -> LoadReport {
-        let loaded = try load(.verifying, orPrevious: false, durable: false)
-        return LoadReport(loaded, rejected: loaded.rejected.map { place.error($0, .verifying) })
     }
 }

@@ -116,8 +116,7 @@ extension StateFile {
     /// Changes the state with no other writer in between; this task is suspended meanwhile.
     ///
     /// As the blocking method of the same name, whose guarantees it has. The body runs once, on a thread that is not of the
-    /// cooperative pool. A task that is cancelled before its turn
-    /// changes nothing.
+    /// cooperative pool. A task that is cancelled before its turn changes nothing.
     ///
     /// - Parameters:
     ///   - initial: What the body is given if there is no state yet; made on that thread, if it is needed.

@@ -51,6 +51,7 @@ extension StateFile {
     ///
     /// Blocking, as ``load(orPrevious:durable:)``.
     ///
+    /// - Returns: The snapshot; nil if there is none.
     /// - Throws: ``StateError`` as that, but not ``StateError/Code/notFound``.
     @available(*, noasync, message: "this blocks the thread; await the method of the same name")
     public func snapshot() throws(StateError) -> StateSnapshot<Value>? {
@@ -65,6 +66,7 @@ extension StateFile {
 
     /// The state with its generation, or nil if there is none yet; this task is suspended meanwhile.
     ///
+    /// - Returns: The snapshot; nil if there is none.
     /// - Throws: ``StateError`` as ``load(orPrevious:durable:)``, but not ``StateError/Code/notFound``.
     public func snapshot() async throws(StateError) -> StateSnapshot<Value>? {
         do throws(StateError) {

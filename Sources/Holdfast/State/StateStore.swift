@@ -21,6 +21,7 @@ public protocol StateStore<Value>: Sendable {
 
     /// The state with its generation, or nil if there is none yet.
     ///
+    /// - Returns: The snapshot; nil if there is none.
     /// - Throws: ``StateError`` if it could not be read, or is damaged.
     func snapshot() async throws(StateError) -> StateSnapshot<Value>?
 
