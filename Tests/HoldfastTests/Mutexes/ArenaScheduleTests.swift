@@ -13,11 +13,11 @@ struct ArenaScheduleTests {
         arguments: ArenaSchedules.allCases
     )
     func two(schedules: ArenaSchedules) throws {
-        let report = try schedules.explore(limit: 12_000)
+        let report = try schedules.explore(limit: 3_000)
         print("\(schedules.rawValue): \(report)")
         if schedules.isSound {
             #expect(report.violation == nil, "\(report)")
-            #expect(report.states >= 12_000 || report.isExhaustive, "\(report)")
+            #expect(report.states >= 3_000 || report.isExhaustive, "\(report)")
             #expect(report.ends > 0, "\(report)")
         } else {
             #expect(report.violation != nil, "the control was not caught: \(report)")
@@ -26,7 +26,7 @@ struct ArenaScheduleTests {
 
     @Test("So have three", arguments: ArenaSchedules.allCases.filter(\.isSound))
     func three(schedules: ArenaSchedules) throws {
-        let report = try schedules.explore(processes: 3, limit: 6_000)
+        let report = try schedules.explore(processes: 3, limit: 1_500)
         print("\(schedules.rawValue), 3: \(report)")
         #expect(report.violation == nil, "\(report)")
     }

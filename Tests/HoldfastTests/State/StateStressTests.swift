@@ -19,14 +19,17 @@ struct StateStressTests {
         arguments: ["replace", "two-slot", "converted"]
     )
     func aDeathAnywhereHarmsNobody(_ kind: String) async throws {
-        let run = try await StateStressRun("--kind \(kind) --seconds 4")
-        #expect(run.updates > 0)
-        #expect(run.reads > 0)
-        #expect(run.killed > 0)
-        #expect(run.lostUpdates == 0)
-        #expect(run.surplus == 0)
-        #expect(run.older == 0)
-        #expect(run.problems == [])
-        if kind == "converted" { #expect(run.conversions > 0) }
+        // On a slow machine a run may be over before each thing has happened once.
+        var hasHappened = false
+        for _ in 0..<20 where !hasHappened {
+            let run = try await StateStressRun("--kind \(kind) --seconds 4")
+            #expect(run.lostUpdates == 0)
+            #expect(run.surplus == 0)
+            #expect(run.older == 0)
+            #expect(run.problems == [])
+            hasHappened =
+                run.updates > 0 && run.reads > 0 && run.killed > 0 && (kind != "converted" || run.conversions > 0)
+        }
+        #expect(hasHappened)
     }
 }
