@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An acquisition whose result nobody keeps is over at once: the compiler says so.
-// expect: result of call to 'tryLock' is unused
+// expect: result of call to 'tryLock(_:timeout:)' is unused
 
 import Holdfast
 
