@@ -42,7 +42,8 @@ public struct FileName: Hashable, Sendable, CustomStringConvertible, Expressible
     /// Traps for any other literal: the program is wrong, and no input can correct it. `FileName("settings")` is a literal too.
     public init(stringLiteral literal: String) {
         guard let name = Self(literal) else {
-            preconditionFailure("\(quoted(literal)) is not a file name: it has to be one component of a path")
+            // Also in an optimized build this says why, as preconditionFailure does not.
+            fatalError("\(quoted(literal)) is not a file name: it has to be one component of a path")
         }
         self = name
     }
