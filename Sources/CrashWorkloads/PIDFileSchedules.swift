@@ -8,7 +8,7 @@ internal import _HoldfastCShims
 
 /// A protocol of PID files, and those who use it at once.
 package enum PIDFileSchedules: String, CaseIterable, Sendable {
-    /// `PIDFile`, over a bare PID that somebody else's protocol left.
+    /// `PIDFile`, over a bare PID that another process's protocol left.
     case holdfast
     /// `PIDFile`, over the record of one of its own that died.
     case holdfastOverRecord = "holdfast-over-record"

@@ -13,7 +13,7 @@ package struct RemovingProtocol {
     /// Looks again after the rename, and links the file back if it took away a live lock.
     ///
     /// That is too late: the name was free meanwhile. And an owner that released meanwhile finds nothing to unlink, so
-    /// that its lock comes back for ever: such a run may come to a standstill.
+    /// that its lock comes back forever: such a run may come to a standstill.
     private let verifies: Bool
 
     package init(directory: OpenDirectory, name: FileName, verifies: Bool) {

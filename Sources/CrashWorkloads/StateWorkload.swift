@@ -39,7 +39,7 @@ package struct StateWorkload: Sendable {
     package var steps: [StateStep]
     /// Whether the current state is damaged between the two.
     package var isDamaged = false
-    /// Whether the machine was started anew between the two.
+    /// Whether the machine was started again between the two.
     package var isRebooted = false
     /// Whether somebody died over an earlier save, and left its temporary file.
     package var hasOrphan = false

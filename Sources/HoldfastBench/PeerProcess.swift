@@ -114,7 +114,7 @@ public final class PeerProcess {
     private func receive(_ bytes: UnsafeMutableRawBufferPointer) throws -> Int {
         var entry = pollfd(fd: answers, events: Int16(POLLIN), revents: 0)
         guard unsafe poll(&entry, 1, 30_000) == 1 else {
-            // It may wait for ever for what is never granted, deaf to its standard input: nobody shall wait for its end.
+            // It may wait forever for what is never granted, deaf to its standard input: nobody shall wait for its end.
             _ = crash()
             throw BenchError("'\(name)' did not answer within 30 seconds")
         }

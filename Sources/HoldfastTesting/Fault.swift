@@ -23,7 +23,7 @@ public struct Fault: Hashable, Sendable {
 
     /// The call and every later one fail with this errno: a device that is gone, a file system that went read-only.
     ///
-    /// Do not use EINTR with it: callers repeat a call that was interrupted, here for ever.
+    /// Do not use EINTR with it: callers repeat a call that was interrupted, here forever.
     public static func lastingFailure(_ errno: Int32) -> Fault {
         Fault(kind: .failure(errno), isLasting: true)
     }

@@ -32,7 +32,7 @@ public struct FaultTrials: Sequence, IteratorProtocol {
     ///
     /// - Parameters:
     ///   - faults: At least one.
-    ///   - limit: More calls than the work makes. Work that makes more, perhaps because it repeats a call for ever, ends the
+    ///   - limit: More calls than the work makes. Work that makes more, perhaps because it repeats a call forever, ends the
     ///     process.
     public init(_ faults: Fault..., limit: Int = 10_000) {
         self.init(faults, limit: limit)
@@ -42,7 +42,7 @@ public struct FaultTrials: Sequence, IteratorProtocol {
     ///
     /// - Parameters:
     ///   - faults: At least one.
-    ///   - limit: More calls than the work makes. Work that makes more, perhaps because it repeats a call for ever, ends the
+    ///   - limit: More calls than the work makes. Work that makes more, perhaps because it repeats a call forever, ends the
     ///     process.
     public init(_ faults: [Fault], limit: Int = 10_000) {
         precondition(!faults.isEmpty, "trials of no fault test nothing")

@@ -4,7 +4,7 @@
 //
 // - One mutex guards everything; it is not held while a hook runs, so that a hook may use the file system itself.
 // - A call is recorded when it begins, without an outcome, and completed when it ends.
-// - What a hook does, and what the methods for tests do, is somebody else's doing: not recorded, counted, failed or hooked.
+// - What a hook does, and what the methods for tests do, is another process's doing: not recorded, counted, failed or hooked.
 
 public import Holdfast
 internal import Synchronization

@@ -126,7 +126,7 @@ extension SimulatedState {
 
     /// Hands what the call changed to the log.
     ///
-    /// A call without a record is somebody else's.
+    /// A call without a record is another process's.
     private mutating func endCall(_ index: Int?) {
         takeChanges()
         let call = index.map { calls[$0] }

@@ -94,7 +94,7 @@ struct Volume: Sendable {
         return number
     }
 
-    /// Counts the names of a file anew.
+    /// Counts the names of a file again.
     mutating func setLinks(_ number: UInt64, to links: UInt64) {
         self[number].links = links
         if links == 0 { orphans.insert(number) } else { orphans.remove(number) }

@@ -7,7 +7,7 @@
 /// Its first line is the PID alone, so that tools that read PID files read it. Unlike the usual kind it is locked
 /// with flock(2) before it gets its name (on a network file system or FUSE right after that), so it is never empty, and a
 /// process that died, was reused or lives in another
-/// PID namespace is never mistaken for another. A bare PID file of somebody else's is respected while its process lives,
+/// PID namespace is never mistaken for another. A bare PID that another program wrote is respected while its process lives,
 /// and taken over when that is proven dead.
 ///
 /// Its mode is 0644 less the umask, as daemons make it, so that monitoring and log rotation of other users can read it.

@@ -494,7 +494,7 @@ extension ArenaFile {
             let slot = unsafe slot(index)
             let last = unsafe slot.pointee.generation.load(ordering: .relaxed)
             let generation = (last &+ 1) % MutexWord.generations
-            // Words of the earliest generations must not come to life again when the count begins anew.
+            // Words of the earliest generations must not come to life again when the count begins again.
             if generation == 0 {
                 for cell in 0..<layout.count { unsafe self.cell(cell).pointee.buryHolder(inSlot: index) }
             }

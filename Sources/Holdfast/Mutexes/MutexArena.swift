@@ -22,7 +22,7 @@ internal import _HoldfastCShims
 ///         update()
 ///     }
 ///
-/// Where to put it: on tmpfs (`/dev/shm`, `/run`) for the steadiest latency; its tokens then begin anew with each boot. On
+/// Where to put it: on tmpfs (`/dev/shm`, `/run`) for the steadiest latency; its tokens then begin again with each boot. On
 /// a disk tokens go on growing through reboots and power cuts, and the kernel now and then writes the file back, which can
 /// delay an access. Network file systems are refused.
 ///
@@ -30,7 +30,7 @@ internal import _HoldfastCShims
 /// the processes that have it open (SIGBUS). Never delete, truncate or replace it while it is in use.
 ///
 /// A child made by fork(2) that does not exec is no member: it keeps none of its parent's locks alive, cannot use this
-/// object, and opens the arena anew if it wants to. `_Fork` and clone(2) do not tell us, so they must be followed by exec.
+/// object, and opens the arena again if it wants to. `_Fork` and clone(2) do not tell us, so they must be followed by exec.
 public final class MutexArena: Sendable {
     /// How many mutexes an arena can have at most.
     public static let maximumCount = ArenaLayout.maximumCount

@@ -91,7 +91,7 @@ public struct StateError: Error, Sendable {
         ///
         /// Readers are given the old state. After a power cut or a reboot it may be the old one or the new one, whose
         /// generation is ``StateError/found``; the next save that succeeds settles it. Saving again is the way to try
-        /// again: it writes everything anew.
+        /// again: it writes everything again.
         public static let outcomeUnknown = Code(value: .outcomeUnknown)
         /// Flushes of this two-slot file have failed before, the last one at ``StateError/cause``, so nothing is saved.
         ///

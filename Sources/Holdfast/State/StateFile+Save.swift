@@ -172,7 +172,7 @@ extension StateFile {
 
     /// Keeps the same state by another strategy from now on.
     ///
-    /// Blocking, durable: as a save with ``StateDurability/powerLoss`` of a file that is made anew. A crash leaves the old file
+    /// Blocking, durable: as a save with ``StateDurability/powerLoss`` of a file that is made again. A crash leaves the old file
     /// or the new one, which have the same state: payload, store, generation, schema and token. Only if a flush of a later
     /// save has failed, whose generation is in doubt, the generation goes on, behind that. A value of whatever schema is
     /// converted, for it is not decoded.

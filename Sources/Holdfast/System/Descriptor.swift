@@ -148,7 +148,7 @@ extension Descriptor {
             let count = try retrying { () throws(SystemError) in
                 try unsafe fileSystem.write(rawValue, head, tail, at: offset + Int64(done))
             }
-            // write(2) of some bytes that writes none has no errno; going on for ever would be worse than this.
+            // write(2) of some bytes that writes none has no errno; going on forever would be worse than this.
             if count == 0 { throw SystemError(call: "pwritev", code: ENOSPC) }
             done += count
         }

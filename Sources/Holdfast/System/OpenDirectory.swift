@@ -152,7 +152,7 @@ extension OpenDirectory {
         return Descriptor(fileSystem, owning: opened)
     }
 
-    /// Opens this directory anew, with O_DIRECTORY where it exists: for the fsync of one save.
+    /// Opens this directory again, with O_DIRECTORY where it exists: for the fsync of one save.
     package func openItself() throws(SystemError) -> Descriptor {
         let opened = try retrying { () throws(SystemError) in
             try fileSystem.openDirectory(".", in: descriptor.rawValue, followingLink: false)

@@ -8,7 +8,7 @@ internal import Holdfast
 /// The files as they were on the device, and everything since.
 struct ChangeLog: Sendable {
     enum Event: Sendable {
-        /// A change that a call made, by the call's index; nil for somebody else's.
+        /// A change that a call made, by the call's index; nil for another process's.
         case change(Change, call: Int?)
         /// A flush of this file or directory that went well.
         case flush(UInt64, onlyData: Bool, call: Int?)

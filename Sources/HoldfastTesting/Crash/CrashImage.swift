@@ -82,7 +82,7 @@ extension Volume {
         }
     }
 
-    /// Forgets what no name leads to, and counts the names of the rest anew, as a check of the file system does.
+    /// Forgets what no name leads to, and counts the names of the rest again, as a check of the file system does.
     fileprivate mutating func dropUnreachable() {
         var links: [UInt64: UInt64] = [Self.root: 2]
         var pending = [Self.root]

@@ -11,7 +11,7 @@
 // Sound: without a broken lock nobody who is alive writes to his word while another is inside, so nothing is counted
 // that did not happen. How long a killed process takes to disappear, and in which order the kernel drops its locks
 // and reports its end, plays no part. Complete: marks and reads are sequentially consistent, so of two holders who are
-// both inside the later one sees the other; both beat while they wait, so they do not wait for each other for ever.
+// both inside the later one sees the other; both beat while they wait, so they do not wait for each other forever.
 
 internal import _HoldfastStressShims
 

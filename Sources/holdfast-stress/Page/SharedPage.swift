@@ -18,7 +18,7 @@ enum Counter: Int, CaseIterable {
     case acquisitions
     /// Sections entered while a live holder was inside.
     case overlaps
-    /// Increments of `guarded` that somebody else's increment came between.
+    /// Increments of `guarded` that another process's increment came between.
     case lostUpdates
     /// Sections whose holder could not be told live from dead in ten seconds. Never expected.
     case undecided

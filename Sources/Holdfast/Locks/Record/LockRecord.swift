@@ -17,7 +17,7 @@ public struct LockRecord: Hashable, Codable, Sendable {
     public let acquiredMilliseconds: UInt64
     /// Whether the holder blanked line 1: it released the lock.
     ///
-    /// False while it is held, and for ever after its death.
+    /// False while it is held, and forever after its death.
     public let isReleased: Bool
     /// Which kernel lock the holder took.
     public let family: LockFamily

@@ -68,7 +68,7 @@ final class TwoSlotSidecar: Sendable {
     /// Sees now and then whether its file was deleted: then others hold another one.
     func checkPlace() throws(LockError) { try mutex.arena.checkPlace() }
 
-    /// Lets the next one that asks open the file anew.
+    /// Lets the next one that asks open the file again.
     func retire() {
         let (key, id) = (key, ObjectIdentifier(self))
         Self.all.withLock { all in
