@@ -2,9 +2,9 @@
 //
 // The held lock. Closing its open file description is the unlock, and the kernel does that for a process that dies.
 //
-// Invariant: while a HeldLock exists, the path named the locked inode when it was granted, and whoever follows the rules
-// (locks before it replaces or removes) cannot change that. Its end blanks line 1, so that the next holder can tell a
-// release from a death. A forked child only closes: the lock, and the record, are its parent's.
+// Invariant: while a HeldLock exists, the path named the locked inode when it was granted, and a process that
+// follows the rules (locks before it replaces or removes) cannot change that. Its end blanks line 1, so that the next
+// holder can tell a release from a death. A forked child only closes: the lock, and the record, are its parent's.
 
 internal import _HoldfastCShims
 

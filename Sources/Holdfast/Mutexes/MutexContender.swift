@@ -35,7 +35,7 @@ struct MutexContender {
     init(_ mutex: SharedMemoryMutex) { self.mutex = mutex }
 
     /// Takes the mutex if it can be had; else it is marked as waited for, unless we may not wait.
-    mutating func attempt(mayWait: Bool = true) throws(LockError) -> SharedMemoryMutex.Acquisition? {
+    mutating func attempt(mayWait: Bool = true) throws(LockError) -> MutexGrant? {
         let arena = mutex.arena
         while true {
             let me = unsafe mutex.acquirer.pointee.load(ordering: .relaxed)
@@ -65,7 +65,7 @@ struct MutexContender {
             let taken = seen.taken(by: me, waiting: seen.isWaitedFor || hasWaited)
             guard unsafe mutex.cell.pointee.replace(seen, by: taken) else { continue }
             if deadToken != 0 { unsafe mutex.cell.pointee.abandoned.wrappingAdd(1, ordering: .relaxed) }
-            return SharedMemoryMutex.Acquisition(
+            return MutexGrant(
                 held: MutexWord(futex: me, count: taken.count).raw,
                 token: MutexToken(unsafe mutex.cell.pointee.token(of: taken)),
                 deadToken: deadToken
@@ -102,7 +102,7 @@ struct MutexContender {
     }
 
     /// The last attempt, after a look, when there is no more time.
-    mutating func last() throws(LockError) -> SharedMemoryMutex.Acquisition {
+    mutating func last() throws(LockError) -> MutexGrant {
         try look()
         if let acquisition = try attempt(mayWait: false) { return acquisition }
         throw timedOut
@@ -159,7 +159,7 @@ extension SharedMemoryMutex {
         #endif
     }
 
-    func acquireSlowly(deadline: ContinuousClock.Instant?) throws(LockError) -> Acquisition {
+    func acquireSlowly(deadline: ContinuousClock.Instant?) throws(LockError) -> MutexGrant {
         var contender = MutexContender(self)
         if let acquisition = try contender.attempt() { return acquisition }
         countContention()
@@ -176,7 +176,7 @@ extension SharedMemoryMutex {
         }
     }
 
-    func releaseSlowly(_ acquisition: Acquisition) throws(LockError) {
+    func releaseSlowly(_ acquisition: MutexGrant) throws(LockError) {
         let held = MutexWord(raw: acquisition.held)
         if ownWord != held.owner {
             throw LockError(

@@ -12,7 +12,7 @@ internal import Synchronization
 internal import _HoldfastCShims
 
 package final class MutexReactor: Sendable {
-    typealias Outcome = Result<SharedMemoryMutex.Acquisition, LockError>
+    typealias Outcome = Result<MutexGrant, LockError>
     fileprivate typealias Ticket = WaitQueue.Ticket
 
     /// One task that waits.
@@ -284,7 +284,7 @@ extension SharedMemoryMutex {
     }
 
     /// Acquires it for a task, which is suspended meanwhile.
-    func waitInLine(deadline: ContinuousClock.Instant?) async throws(LockError) -> Acquisition {
+    func waitInLine(deadline: ContinuousClock.Instant?) async throws(LockError) -> MutexGrant {
         if Task.isCancelled { throw cancelled }
         var contender = MutexContender(self)
         if let acquisition = try contender.attempt() { return acquisition }

@@ -12,9 +12,6 @@ internal import _HoldfastCShims
 /// that waits for its own mutex waits until the deadline.
 @safe
 public struct SharedMemoryMutex: Sendable {
-    /// As the contenders call it.
-    @usableFromInline typealias Acquisition = MutexGrant
-
     /// Its number in the arena.
     public let index: Int
     @usableFromInline let arena: MutexArena

@@ -4,7 +4,7 @@
 
 /// Which save of a store a state is: 1 for the first, then one more with each.
 ///
-/// Compare it to learn whether somebody saved in between: ``StateFile/save(_:ifGeneration:fence:durability:deadline:timeout:)``.
+/// Compare it to learn whether another save came in between: ``StateFile/save(_:ifGeneration:fence:durability:deadline:timeout:)``.
 public struct Generation: Hashable, Comparable, Sendable, ExpressibleByIntegerLiteral, CustomStringConvertible {
     /// There is no state yet.
     public static let absent = Generation(0)

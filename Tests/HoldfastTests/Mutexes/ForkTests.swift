@@ -3,7 +3,7 @@
 // fork(2) without exec, in a process whose other threads are inside the library at that moment. The child opens everything
 // again. A child that waits for a lock that only its parent has is ended by its alarm.
 //
-// The Swift runtime looks up the metadata of types under locks of its own, which a child finds locked for ever if another
+// The Swift runtime looks up the metadata of types under locks of its own, which a child finds locked forever if another
 // thread had one at that moment, and spins for (FUTEX_LOCK_PI says EPERM, as its owner is a thread of the parent). Nothing
 // that the library does helps there, and such a child proves nothing: it is ended by its limit of processor time.
 

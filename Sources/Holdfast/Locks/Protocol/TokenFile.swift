@@ -49,7 +49,8 @@ package struct TokenFile: ~Copyable {
 
     /// Opens, or makes, and locks the guard, if nobody holds it.
     ///
-    /// Whoever follows the rules needs it for microseconds, or for the length of a flush; a stranger may hold it forever.
+    /// A process that follows the rules needs it for microseconds, or for the length of a flush; a stranger may hold it
+    /// forever.
     ///
     /// - Throws: ``LockError`` `.refused`, `.unsupported`, `.compromised`, `.systemFailure`.
     package static func tryAcquire(for name: FileName, in directory: OpenDirectory) throws(LockError) -> Attempt {
